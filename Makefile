@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+# gpudom: make, make test, make demo, make xen-demo; `make help` lists all.
+
+BUILD ?= build/release
+PREFIX ?= /usr/local
+LIBEXECDIR ?= $(PREFIX)/libexec
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/gpudom
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+PKG_CONFIG ?= pkg-config
+CLANG ?= clang
+INSTALL ?= install
+
+PROGRAMS := gpudom-worker gpudomd gpudom-bench
+main-gpudom-worker := tools/gpudom_worker.c
+main-gpudomd := xen/gpudomd.c
+main-gpudom-bench := tools/gpudom_bench.c
+# Programs whose source is in the tree.
+PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
+
+pkgs := libsystemd libpng inih epoxy egl gbm virglrenderer libdrm
+pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
+ifneq ($(MAKECMDGOALS),clean)
+ifneq ($(MAKECMDGOALS),help)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs) || echo -DMISSING_PACKAGES)
+pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs))
+ifneq ($(findstring MISSING_PACKAGES,$(pkg_cflags)),)
+$(error Libraries are missing (see above): sudo .ci/install installs them)
+endif
+endif
+endif
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter $(if $(WERROR),-Werror)
+hardening := -fstack-protector-strong -fstack-clash-protection -fPIE \
+	$(if $(SANITIZE)$(FUZZ),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+CFLAGS ?= -O2 -g
+override CPPFLAGS += -I. -D_GNU_SOURCE -DVIRGL_RENDERER_UNSTABLE_APIS
+override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
+override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+ifdef SANITIZE
+override CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=address,undefined
+endif
+ifdef FUZZ
+override CFLAGS += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+override LDFLAGS += -fsanitize=address,undefined
+endif
+
+mains := $(foreach p,$(PROGRAMS),$(main-$(p)))
+lib_sources := $(filter-out $(mains),$(wildcard backend/*.c render/*.c xen/*.c tools/*.c))
+loopback_sources := $(wildcard tests/loopback/*.c)
+unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
+device_tests := $(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c))
+xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
+tests := $(unit_tests) $(device_tests) $(xen_tests)
+fuzzers := $(patsubst tests/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB := $(BUILD)/libgpudom.a
+LOOPBACK := $(BUILD)/libloopback.a
+
+all: $(PROGRAMS)
+
+# Convenience names: `make gpudomd`.
+$(PROGRAMS): %: $(BUILD)/%
+.PHONY: all $(PROGRAMS)
+
+.SECONDEXPANSION:
+$(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
+		$(if $(loopback_sources),$(LOOPBACK)) $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lpthread
+
+$(LIB): $(call objects,$(lib_sources))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(LOOPBACK): $(call objects,$(loopback_sources))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
+$(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
+
+$(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lpthread
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---------------------------------------------------------------- tests
+
+test-programs: $(addprefix $(BUILD)/,$(tests))
+fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
+
+# Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, and
+# a real guest under QEMU.
+test: check fuzz-check
+	tests/system/qemu/test.sh
+
+check:
+	+$(MAKE) BUILD=build/asan SANITIZE=1 test-programs
+	tests/run.sh $(addprefix build/asan/,$(tests))
+
+FUZZ_SECONDS ?= 5
+fuzz-check:
+	+$(MAKE) BUILD=build/fuzz FUZZ=1 CC=$(CLANG) fuzz-programs
+	tests/fuzz/run.sh $(FUZZ_SECONDS) $(addprefix build/fuzz/,$(fuzzers))
+
+system-test:
+	tests/system/xen/test.sh
+
+demo: all
+	tests/system/qemu/demo.sh
+
+xen-demo:
+	tests/system/xen/demo.sh
+
+bench: gpudom-bench gpudom-worker
+	tests/bench.sh
+
+bench-qemu: gpudom-worker
+	tests/system/qemu/bench.sh
+
+.PHONY: test check fuzz-check system-test demo xen-demo bench bench-qemu test-programs fuzz-programs
+
+# ---------------------------------------------------------------- house-keeping
+
+c_files = $(shell git ls-files '*.c' '*.h')
+
+format:
+	clang-format -i $(c_files)
+
+lint:
+	tests/lint.sh
+
+.PHONY: format lint
+
+man_pages := $(wildcard man/*.scd)
+man: $(patsubst man/%.scd,$(BUILD)/man/%,$(man_pages))
+$(BUILD)/man/%: man/%.scd
+	@mkdir -p $(@D)
+	scdoc <$< >$@
+
+install: all man
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(DOCDIR)/examples \
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gpudom
+	$(INSTALL) -m 755 $(BUILD)/gpudom-worker $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(BUILD)/gpudom-bench $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(BUILD)/gpudomd $(DESTDIR)$(PREFIX)/sbin/
+	for page in $(patsubst man/%.scd,%,$(man_pages)); do \
+		$(INSTALL) -D -m 644 $(BUILD)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
+	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
+	cp -r configs/xl configs/flask $(DESTDIR)$(DOCDIR)/examples/
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' configs/systemd/gpudomd.service.in \
+		>$(DESTDIR)$(UNITDIR)/gpudomd.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/gpudom/gpudom.conf ] || \
+		$(INSTALL) -m 644 configs/gpudom.conf $(DESTDIR)$(SYSCONFDIR)/gpudom/gpudom.conf
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make               build gpudomd, gpudom-worker, gpudom-bench into $(BUILD)'
+	@echo 'make demo          a stock guest under QEMU draws through gpudom; demo.png'
+	@echo 'make xen-demo      the same on a real Xen (emulated), in a driver domain; xen-demo.png'
+	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
+	@echo 'make system-test   the tests on a real Xen'
+	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'
+	@echo 'make bench-qemu    glmark2 in a guest, beside QEMU'\''s own device'
+	@echo 'make install       DESTDIR=, PREFIX=/usr/local'
+	@echo 'make format lint   clang-format; clang-tidy and cppcheck'
+
+.PHONY: man install clean help

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The vhost-user back end (the protocol's document in QEMU's docs/interop): one
+ * connection, one device. A malformed message ends the connection with one line.
+ */
+#ifndef GPUDOM_BACKEND_VHOST_USER_H
+#define GPUDOM_BACKEND_VHOST_USER_H
+
+#include <systemd/sd-event.h>
+
+#include "backend/virtio_device.h"
+
+struct vhost_user;
+
+struct vhost_user_options {
+	sd_event *event;              /* not owned (a reference is taken) */
+	struct virtio_device *device; /* not owned, outlives the connection */
+
+	/* Makes guest memory for regions with Xen flags (XEN_MMAP); NULL: the feature is not
+	 * offered. Regions without flags use memory_mmap_create(). */
+	int (*create_xen_memory)(struct guest_memory **memory);
+
+	/* VHOST_USER_GPU_SET_SOCKET: takes the descriptor over. NULL: closed. */
+	void (*gpu_socket)(void *data, int fd);
+	/* The connection is over, in order (error 0) or not (-errno, already logged). Called once,
+	 * from the event loop; the callee may destroy the connection. */
+	void (*closed)(void *data, int error);
+	void *data;
+};
+
+/* Takes over @fd, a connected stream socket, on success. -ENOMEM and sd-event's errors. */
+int vhost_user_create(const struct vhost_user_options *options, int fd, struct vhost_user **user);
+
+/* Stops the queues, resets the device, unmaps its memory. Accepts NULL. */
+void vhost_user_destroy(struct vhost_user *user);
+
+#endif

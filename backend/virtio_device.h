@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam between a device (gpu.c; later input.c) and what carries it
+ * (vhost_user.c). The transport owns the queues and the guest memory; the device
+ * owns everything that a request made. All calls come from one thread.
+ */
+#ifndef GPUDOM_BACKEND_VIRTIO_DEVICE_H
+#define GPUDOM_BACKEND_VIRTIO_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/memory.h"
+#include "backend/virtqueue.h"
+
+struct virtio_device;
+
+struct virtio_device_impl {
+	uint32_t device_id; /* VIRTIO_ID_* */
+	unsigned queue_count;
+
+	void (*destroy)(struct virtio_device *device);
+
+	/* Device-specific feature bits (0 to 23) on offer. */
+	uint64_t (*get_features)(struct virtio_device *device);
+
+	/* What the driver took, a subset of what was offered, transport bits included. */
+	void (*set_features)(struct virtio_device *device, uint64_t features);
+
+	/* The configuration space: [offset, +size) past its end reads as zero. */
+	void (*read_config)(struct virtio_device *device, uint32_t offset, void *to, uint32_t size);
+	/* A driver's write; bytes out of range or read-only are ignored. */
+	void (*write_config)(
+	    struct virtio_device *device, uint32_t offset, const void *from, uint32_t size);
+
+	/* A queue was kicked, or started: take everything that is available. */
+	void (*process_queue)(struct virtio_device *device, unsigned index);
+
+	/*
+	 * A queue is about to stop: answer what is outstanding on it, now. When this
+	 * returns, nothing of its requests is kept.
+	 */
+	void (*drain_queue)(struct virtio_device *device, unsigned index);
+
+	/* Device reset: give everything back, unmap all guest memory. Queues are stopped. */
+	void (*reset)(struct virtio_device *device);
+};
+
+/* What a device asks of its transport. */
+struct virtio_host {
+	void (*config_changed)(void *data); /* tell the driver (VIRTIO: configuration change) */
+	void *data;
+};
+
+struct virtio_device {
+	const struct virtio_device_impl *impl;
+
+	/* Set by the transport before any call but get_features and read_config */
+	struct virtqueue *queues;    /* impl->queue_count of them */
+	struct guest_memory *memory; /* NULL until the front end has described it */
+	struct virtio_host host;     /* all NULL: nobody listens */
+};
+
+#endif

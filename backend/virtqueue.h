@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device side of a split virtqueue (virtio 1.2, 2.7), with
+ * VIRTIO_F_INDIRECT_DESC and VIRTIO_F_EVENT_IDX.
+ *
+ * Everything in the ring can change while it is read. A descriptor is copied
+ * once, the copy is checked, and only the copy is used. A ring that breaks the
+ * rules is *broken*: nothing more is taken from it until it is started anew, and
+ * the owner is told once (the guest then sees DEVICE_NEEDS_RESET).
+ */
+#ifndef GPUDOM_BACKEND_VIRTQUEUE_H
+#define GPUDOM_BACKEND_VIRTQUEUE_H
+
+#include <linux/virtio_ring.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/log.h"
+#include "backend/memory.h"
+
+#define VIRTQUEUE_SIZE_MAX 1024
+
+/*
+ * Descriptors of one chain. The specification limits a chain to the queue's size;
+ * Linux exceeds that with indirect tables (a long SUBMIT_3D on a queue of 64), so a
+ * table may hold this many, whatever the queue's size.
+ */
+#define VIRTQUEUE_CHAIN_MAX 1024
+
+struct virtqueue_inflight; /* inflight.h */
+
+struct virtqueue_config {
+	uint16_t size;                       /* a power of two, at most VIRTQUEUE_SIZE_MAX */
+	uint16_t base;                       /* index of the next available entry to take */
+	uint64_t features;                   /* as negotiated: 1 << VIRTIO_RING_F_* */
+	uint64_t desc, avail, used;          /* bus addresses */
+	struct virtqueue_inflight *inflight; /* where heads in flight are recorded; may be NULL.
+						Not owned; outlives the started queue. */
+};
+
+/* One request: device-readable pieces first, then device-writable ones. */
+struct virtqueue_chain {
+	uint16_t head;
+	uint32_t readable_count, writable_count;  /* pieces */
+	uint64_t readable_size, writable_size;    /* bytes */
+	struct memory_piece *readable, *writable; /* into pieces[] */
+	struct memory_piece pieces[VIRTQUEUE_CHAIN_MAX];
+};
+
+struct virtqueue {
+	/* Set by virtqueue_init() */
+	unsigned index;
+	int call_fd, error_fd; /* eventfds, or -1; owned by the transport, which may change them */
+	struct log_limit limit;
+
+	/* Valid between start and stop */
+	struct guest_memory *memory;
+	struct virtqueue_config config;
+	struct memory_map *desc_map, *avail_map, *used_map;
+	uint16_t last_avail; /* next entry of the available ring to take */
+	uint16_t used_index; /* used entries written so far */
+	uint16_t published;  /* of these, visible to the driver */
+	uint16_t in_flight;  /* taken and not yet pushed */
+	bool started, broken;
+	uint64_t kicks_wanted, calls, chains; /* statistics */
+};
+
+void virtqueue_init(struct virtqueue *queue, unsigned index);
+
+/* Maps the rings and begins at config->base. -EINVAL for a size that the specification
+ * forbids or a misaligned address, else memory_map()'s error; the queue is then not started. */
+int virtqueue_start(
+    struct virtqueue *queue, struct guest_memory *memory, const struct virtqueue_config *config);
+
+/* Unmaps the rings; requests in flight are forgotten (pushing them later is a no-op).
+ * May be called on a queue that is not started. */
+void virtqueue_stop(struct virtqueue *queue);
+
+/*
+ * Takes the next available request, checked. 1 and *chain filled; 0 where there is
+ * none or the queue is not started; -EPROTO when the ring is (or just became) broken.
+ */
+int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
+
+/* Returns a request to the driver with @written bytes; visible after virtqueue_publish(). */
+void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
+
+/* Makes all pushed entries visible at once and signals call_fd where the driver wants it. */
+void virtqueue_publish(struct virtqueue *queue);
+
+/* Asks for no kicks while the queue is being worked on. */
+void virtqueue_disable_notifications(struct virtqueue *queue);
+
+/* Asks for a kick for the next request. True: requests arrived meanwhile, so go on. */
+bool virtqueue_enable_notifications(struct virtqueue *queue);
+
+/* Declares the ring broken: logs @reason (rate-limited), signals error_fd. */
+void virtqueue_break(struct virtqueue *queue, const char *reason);
+
+#endif
