@@ -7,7 +7,9 @@
 # scratch. Only need_packages asks for root (or sudo); the rest works as any user.
 set -eu
 
-started=$(date +%s)
+# Scripts that call each other count from the first one's start.
+started=${GPUDOM_STARTED:-$(date +%s)}
+export GPUDOM_STARTED="$started"
 cache=${GPUDOM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gpudom}
 mkdir -p "$cache"
 

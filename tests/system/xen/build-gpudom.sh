@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: build-gpudom.sh
+# Cross-builds gpudomd, gpudom-worker and the programs of tests/system/guest/ for arm64 against
+# the sysroot of build-rootfs.sh. Results: build/arm64/
+. "$(dirname -- "$0")/env.sh"
+
+root=$tb/sysroot lib=$tb/sysroot/usr/lib/$triplet build=build/arm64
+[ -d "$lib" ] || die "no $root: run build-rootfs.sh first"
+need_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross make pkg-config
+
+# Debian's cross gcc looks in its own libc's headers before the sysroot's: name every folder.
+cc="${cross}gcc --sysroot=$root -nostdinc -isystem $(${cross}gcc -print-file-name=include)
+	-isystem $root/usr/include/$triplet -isystem $root/usr/include
+	-B$lib -L$lib -Wl,-rpath-link,$lib"
+cc=$(printf '%s' "$cc" | tr '\n\t' '  ')
+
+# With a change of compiler, flags or sysroot, all objects are of the past.
+s=$(stamp_of "$cc" "$tb/sysroot.stamp" "$0")
+cd "$top"
+fresh "$build" "$s" || rm -rf "$build"
+mkdir -p "$build"
+echo "$s" >"$build.stamp"
+
+say "cross-building gpudom for arm64"
+export PKG_CONFIG_LIBDIR="$lib/pkgconfig:$root/usr/share/pkgconfig"
+export PKG_CONFIG_SYSROOT_DIR="$root"
+# Apart from a make that may have called us: its variables are for this machine.
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
+	gpudomd gpudom-worker

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+# Helpers for scenarios; sourced in dom0 (busybox ash).
+
+# say TEXT...: to whoever started boot.sh; everything else goes to console.log only.
+say() { echo "@ $*"; }
+
+up() { cut -d' ' -f1 /proc/uptime; }
+# since T0: seconds from up's earlier answer to now.
+since() { echo "$(up) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
+
+# domid NAME
+domid() { xl domid "$1" 2>/dev/null; }
+
+# prepare: the disks that domUs get: what they see as /share (read-only), and a scratch disk
+# through which gpudom hands files back (fetch).
+prepare() {
+	losetup -r /dev/loop0 /share/domu.tar
+	truncate -s 32M /tmp/scratch.img
+	losetup /dev/loop1 /tmp/scratch.img
+}
+
+# start [-p] NAME [key=value...]: xl create (-p: paused) with NAME.cfg.
+start() {
+	p=
+	[ "$1" != -p ] || {
+		p=-p
+		shift
+	}
+	n=$1
+	shift
+	t0=$(up)
+	xl create -q $p "/share/$n.cfg" "$@" || {
+		say "xl create $n failed"
+		return 1
+	}
+	say "$n created${p:+ (paused)} in $(since "$t0") s"
+}
+
+# wait_until SECONDS COMMAND...: until the command succeeds; 1 when time is up.
+wait_until() {
+	n=$(($1 * 4))
+	shift
+	until "$@" 2>/dev/null; do
+		n=$((n - 1))
+		[ $n -gt 0 ] || return 1
+		sleep 0.25
+	done
+}
+# booted NAME: its user space is there.
+booted() { xenstore-exists "/local/domain/$(domid "$1")/data/up"; }
+# logged NAME PATTERN: whether the domain's console has shown it.
+logged() { grep -q -- "$2" "/share/out/guest-$1.log"; }
+
+# run_in NAME SECONDS COMMAND: run a line in the domain's shell (share/domu.sh). Its output goes to
+# /tmp/NAME.out; returns its status, 124 when time is up.
+serial=0
+run_in() {
+	serial=$((serial + 1))
+	from=$(wc -c <"/share/out/guest-$1.log")
+	printf '{ %s ; } </dev/null; echo "@done-%s $?"\n' "$3" "$serial" \
+		>"$(xenstore-read "/local/domain/$(domid "$1")/console/tty")"
+	wait_until "$2" logged "$1" "@done-$serial [0-9]" || {
+		say "no answer from $1 within $2 s: $3"
+		return 124
+	}
+	tail -c "+$((from + 1))" "/share/out/guest-$1.log" | tr -d '\r' >"/tmp/$1.out"
+	r=$(sed -n "s/.*@done-$serial \([0-9]*\).*/\1/p" "/tmp/$1.out" | tail -n 1)
+	sed -i "/@done-$serial [0-9]/d" "/tmp/$1.out"
+	return "${r:-1}"
+}
+
+# fetch NAME FILE...: files from the domain to /share/out, through its scratch disk.
+fetch() {
+	n=$1
+	shift
+	run_in "$n" 30 "tar -chf /dev/xvdc -C / $* && sync && blockdev --flushbufs /dev/xvdc" || return
+	# Not by dom0's view of the block device, which may be stale.
+	tar -xf /tmp/scratch.img -C /tmp || return
+	for f; do cp "/tmp/$f" /share/out/ || return; done
+}
+
+# avc: what FLASK has refused since the boot.
+avc() { xl dmesg | grep 'avc: *denied'; }
