@@ -36,7 +36,8 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
 hardening := -fstack-protector-strong -fstack-clash-protection -fPIE \
 	$(if $(SANITIZE)$(FUZZ),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 CFLAGS ?= -O2 -g
-override CPPFLAGS += -I. -D_GNU_SOURCE -DVIRGL_RENDERER_UNSTABLE_APIS
+# -iquote, not -I: xen/gntdev.h is ours, <xen/gntdev.h> is the kernel's.
+override CPPFLAGS += -iquote . -D_GNU_SOURCE -DVIRGL_RENDERER_UNSTABLE_APIS
 override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifdef SANITIZE
@@ -83,8 +84,12 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Objects that stand in for some of the library's in a test: they come first.
+fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
+
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
-$(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK) $(LIB)
+$(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
+		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
 

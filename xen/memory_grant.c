@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include "xen/memory_grant.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/checked.h"
+#include "backend/log.h"
+#include "xen/gntdev.h"
+
+#define PAGE_SHIFT 12
+#define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of xen.h */
+
+/* Segments of one copy: enough for a request and its response without an allocation. */
+#define SEGMENTS_SMALL 32
+
+struct memory_grant {
+	struct guest_memory base;
+	int fd;                      /* gntdev, or -1: no region */
+	struct memory_region region; /* size 0: removed, while maps are left */
+	size_t maps;                 /* live ones */
+	bool copy_by_map;            /* grant copy is not to be had here */
+};
+
+struct memory_grant_map {
+	struct memory_map base;
+	struct gntdev_map mapped;
+	struct iovec iov[];
+};
+
+/* A piece as pages: offset in the first one, and the references. */
+struct grant_span {
+	uint32_t offset;
+	struct gntdev_run run;
+};
+
+static struct memory_grant *memory_grant_from(struct guest_memory *memory)
+{
+	return (struct memory_grant *)memory; /* base is first */
+}
+
+/* Nothing in @piece can be trusted. @span->run.count is 0 for an empty piece. */
+static int span_from_piece(const struct memory_piece *piece, struct grant_span *span)
+{
+	uint64_t reference, pages, last;
+
+	if (!(piece->address & MEMORY_GRANT_ADDRESS))
+		return -EFAULT;
+	reference = (piece->address & ~MEMORY_GRANT_ADDRESS) >> PAGE_SHIFT;
+	span->offset = piece->address & (GNTDEV_PAGE_SIZE - 1);
+	pages = ((uint64_t)span->offset + piece->length + GNTDEV_PAGE_SIZE - 1) >> PAGE_SHIFT;
+	if (!piece->length)
+		pages = 0;
+	/* Neither may the first reference be out of range nor the last one wrap. */
+	if (reference > UINT32_MAX || !checked_add(reference, pages, &last) ||
+	    last > (uint64_t)UINT32_MAX + 1)
+		return -EFAULT;
+	span->run = (struct gntdev_run){ .first = (uint32_t)reference, .count = (uint32_t)pages };
+	return 0;
+}
+
+static void memory_grant_destroy(struct guest_memory *memory)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+
+	if (grant->fd >= 0)
+		close(grant->fd);
+	free(grant);
+}
+
+static int memory_grant_add_region(
+    struct guest_memory *memory, const struct memory_region *region, int fd)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	int error;
+
+	if (region->xen_flags & MEMORY_XEN_FOREIGN) {
+		log_error("The front end wants guest memory by foreign mapping, which is not "
+			  "supported: give the guest grant_usage=1 in its virtio= line");
+		return -EINVAL;
+	}
+	if (region->xen_flags != (MEMORY_XEN_GRANT | MEMORY_XEN_NO_ADVANCE_MAP) ||
+	    !(region->guest_address & MEMORY_GRANT_ADDRESS) ||
+	    region->guest_address != region->user_address || !region->size ||
+	    region->size > MEMORY_GRANT_SIZE || region->xen_domid >= DOMID_RESERVED) {
+		log_error("Grant region with flags %#x of domain %u makes no sense",
+		    region->xen_flags, region->xen_domid);
+		return -EINVAL;
+	}
+	if (grant->fd >= 0)
+		return -EEXIST;
+	error = fd < 0 ? -EBADF : gntdev_check(fd);
+	if (error) {
+		log_error("The descriptor of the grant region is no /dev/xen/gntdev with grant "
+			  "copy: %s",
+		    strerror(-error));
+		return -EINVAL;
+	}
+	grant->fd = fd;
+	grant->region = *region;
+	return 0;
+}
+
+/* Maps that outlive their region are unmapped through its descriptor. */
+static void memory_grant_close(struct memory_grant *grant)
+{
+	if (grant->maps || grant->region.size)
+		return;
+	close(grant->fd);
+	grant->fd = -1;
+}
+
+static int memory_grant_remove_region(
+    struct guest_memory *memory, const struct memory_region *region)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+
+	if (grant->fd < 0 || region->guest_address != grant->region.guest_address ||
+	    region->size != grant->region.size ||
+	    region->user_address != grant->region.user_address)
+		return -ENOENT;
+	grant->region.size = 0;
+	memory_grant_close(grant);
+	return 0;
+}
+
+static bool memory_grant_reachable(
+    const struct memory_grant *grant, uint64_t address, uint64_t size)
+{
+	return grant->fd >= 0 && address >= grant->region.guest_address &&
+	       range_inside(address - grant->region.guest_address, size, grant->region.size);
+}
+
+static int memory_grant_translate_user(
+    struct guest_memory *memory, uint64_t user_address, uint64_t size, uint64_t *address)
+{
+	if (!memory_grant_reachable(memory_grant_from(memory), user_address, size))
+		return -EFAULT;
+	*address = user_address;
+	return 0;
+}
+
+/* Checks all pieces and adds up what they span. */
+static int memory_grant_measure(const struct memory_grant *grant, const struct memory_piece *pieces,
+    size_t count, size_t *pages, size_t *bytes)
+{
+	struct grant_span span;
+	int error;
+
+	*pages = 0;
+	*bytes = 0;
+	for (size_t i = 0; i < count; i++) {
+		error = span_from_piece(&pieces[i], &span);
+		if (error)
+			return error;
+		if (!memory_grant_reachable(grant, pieces[i].address, pieces[i].length))
+			return -EFAULT;
+		if (!checked_add(*pages, (size_t)span.run.count, pages) ||
+		    !checked_add(*bytes, (size_t)pieces[i].length, bytes))
+			return -E2BIG;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- mapping */
+
+/* Appends [address, +length), joined with the entry before where they touch. */
+static void iov_append(struct memory_map *map, uint8_t *address, size_t length)
+{
+	struct iovec *last = map->iov_count ? &map->iov[map->iov_count - 1] : NULL;
+
+	if (last && (uint8_t *)last->iov_base + last->iov_len == address)
+		last->iov_len += length;
+	else
+		map->iov[map->iov_count++] =
+		    (struct iovec){ .iov_base = address, .iov_len = length };
+	map->size += length;
+}
+
+/*
+ * The runs of all pieces, and where each piece begins, as page numbers in the map. A
+ * piece that goes on in the page where the one before it ended shares that page.
+ */
+static size_t memory_grant_layout(const struct memory_piece *pieces, size_t count,
+    struct gntdev_run *runs, size_t *run_count, size_t *first_pages)
+{
+	struct grant_span span = { 0 };
+	size_t pages = 0, runs_used = 0;
+	uint64_t end = 0; /* bus address after the last piece; 0: none */
+
+	for (size_t i = 0; i < count; i++) {
+		bool shares;
+
+		first_pages[i] = pages;
+		if (!pieces[i].length)
+			continue;
+		span_from_piece(&pieces[i], &span); /* checked by memory_grant_measure() */
+		shares = span.offset && end && pieces[i].address == end;
+		if (shares) {
+			first_pages[i] = pages - 1;
+			span.run.first++;
+			span.run.count--;
+		}
+		end = pieces[i].address + pieces[i].length;
+		pages += span.run.count;
+		if (!span.run.count)
+			continue;
+		if (runs_used && (uint64_t)runs[runs_used - 1].first + runs[runs_used - 1].count ==
+				     span.run.first)
+			runs[runs_used - 1].count += span.run.count;
+		else
+			runs[runs_used++] = span.run;
+	}
+	*run_count = runs_used;
+	return pages;
+}
+
+static int memory_grant_map(struct guest_memory *memory, const struct memory_piece *pieces,
+    size_t count, enum memory_access access, struct memory_map **out)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	struct memory_grant_map *map = NULL;
+	struct gntdev_run *runs = NULL;
+	size_t *first_pages = NULL;
+	size_t pages, bytes, run_count;
+	int error;
+
+	error = memory_grant_measure(grant, pieces, count, &pages, &bytes);
+	if (error)
+		return error;
+	if (!bytes)
+		return -EFAULT;
+
+	error = -ENOMEM;
+	map = calloc(1, sizeof(*map) + count * sizeof(map->iov[0]));
+	runs = calloc(count, sizeof(*runs));
+	first_pages = calloc(count, sizeof(*first_pages));
+	if (!map || !runs || !first_pages)
+		goto fail;
+	pages = memory_grant_layout(pieces, count, runs, &run_count, first_pages);
+	error = -E2BIG;
+	if (pages > GNTDEV_PAGES_MAX)
+		goto fail;
+	error = gntdev_map(grant->fd, (uint16_t)grant->region.xen_domid, runs, run_count,
+	    access & MEMORY_WRITE, &map->mapped);
+	if (error)
+		goto fail;
+
+	map->base.iov = map->iov;
+	for (size_t i = 0; i < count; i++)
+		if (pieces[i].length)
+			iov_append(&map->base,
+			    (uint8_t *)map->mapped.address + first_pages[i] * GNTDEV_PAGE_SIZE +
+				(pieces[i].address & (GNTDEV_PAGE_SIZE - 1)),
+			    pieces[i].length);
+	free(first_pages);
+	free(runs);
+	grant->maps++;
+	*out = &map->base;
+	return 0;
+
+fail:
+	free(first_pages);
+	free(runs);
+	free(map);
+	return error;
+}
+
+static void memory_grant_unmap(struct guest_memory *memory, struct memory_map *base)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	struct memory_grant_map *map = (struct memory_grant_map *)base; /* base is first */
+
+	gntdev_unmap(grant->fd, &map->mapped);
+	free(map);
+	grant->maps--;
+	memory_grant_close(grant);
+}
+
+/* ------------------------------------------------------------------- copying */
+
+/* As segments, one for each page, of the first @size bytes; their number. */
+static size_t memory_grant_cut(const struct memory_piece *pieces, size_t count, uint8_t *local,
+    size_t size, struct gntdev_segment *segments)
+{
+	struct grant_span span;
+	size_t n = 0;
+
+	for (size_t i = 0; i < count && size; i++) {
+		size_t left = pieces[i].length < size ? pieces[i].length : size;
+
+		span_from_piece(&pieces[i], &span); /* checked by memory_grant_measure() */
+		size -= left;
+		for (uint32_t page = 0; left; page++) {
+			uint32_t offset = page ? 0 : span.offset;
+			size_t length = GNTDEV_PAGE_SIZE - offset;
+
+			if (length > left)
+				length = left;
+			segments[n++] = (struct gntdev_segment){
+				.reference = span.run.first + page,
+				.offset = (uint16_t)offset,
+				.length = (uint16_t)length,
+				.local = local,
+			};
+			local += length;
+			left -= length;
+		}
+	}
+	return n;
+}
+
+static int memory_grant_copy_mapped(struct guest_memory *memory, const struct memory_piece *pieces,
+    size_t count, void *local, size_t size, enum gntdev_direction direction)
+{
+	struct memory_map *map;
+	uint8_t *at = local;
+	int error;
+
+	error = memory_grant_map(memory, pieces, count,
+	    direction == GNTDEV_FROM_GUEST ? MEMORY_READ : MEMORY_READ_WRITE, &map);
+	if (error)
+		return error;
+	for (size_t i = 0; i < map->iov_count && size; i++) {
+		size_t n = map->iov[i].iov_len < size ? map->iov[i].iov_len : size;
+
+		if (direction == GNTDEV_FROM_GUEST)
+			memcpy(at, map->iov[i].iov_base, n);
+		else
+			memcpy(map->iov[i].iov_base, at, n);
+		at += n;
+		size -= n;
+	}
+	memory_grant_unmap(memory, map);
+	return 0;
+}
+
+static int memory_grant_copy(struct guest_memory *memory, const struct memory_piece *pieces,
+    size_t count, void *local, size_t size, enum gntdev_direction direction)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	struct gntdev_segment small[SEGMENTS_SMALL] = { 0 }, *segments = small;
+	size_t pages, bytes, n;
+	int error;
+
+	error = memory_grant_measure(grant, pieces, count, &pages, &bytes);
+	if (error)
+		return error;
+	if (direction == GNTDEV_FROM_GUEST)
+		size = bytes;
+	if (size > bytes)
+		return -EFAULT;
+	if (!size)
+		return 0;
+	if (grant->copy_by_map)
+		goto by_map;
+
+	if (pages > SEGMENTS_SMALL) {
+		segments = calloc(pages, sizeof(*segments));
+		if (!segments)
+			return -ENOMEM;
+	}
+	n = memory_grant_cut(pieces, count, local, size, segments);
+	error = gntdev_copy(grant->fd, (uint16_t)grant->region.xen_domid, direction, segments, n);
+	if (segments != small)
+		free(segments);
+	if (error != -EACCES && error != -ENOTTY)
+		return error;
+
+by_map:
+	error = memory_grant_copy_mapped(memory, pieces, count, local, size, direction);
+	if (!error && !grant->copy_by_map) {
+		log_warning("Xen's policy refuses grant copies from this guest: each request is "
+			    "mapped and unmapped instead, which is slow (FLASK: allow the "
+			    "driver domain 'grant copy', see configs/flask)");
+		grant->copy_by_map = true;
+	}
+	return error;
+}
+
+static int memory_grant_read(
+    struct guest_memory *memory, void *to, const struct memory_piece *pieces, size_t count)
+{
+	return memory_grant_copy(memory, pieces, count, to, 0, GNTDEV_FROM_GUEST);
+}
+
+static int memory_grant_write(struct guest_memory *memory, const struct memory_piece *pieces,
+    size_t count, const void *from, size_t size)
+{
+	/* The local side of a copy to the guest is only read. */
+	return memory_grant_copy(memory, pieces, count, (void *)from, size, GNTDEV_TO_GUEST);
+}
+
+static const struct guest_memory_impl memory_grant_impl = {
+	.name = "grants",
+	.destroy = memory_grant_destroy,
+	.add_region = memory_grant_add_region,
+	.remove_region = memory_grant_remove_region,
+	.translate_user = memory_grant_translate_user,
+	.read = memory_grant_read,
+	.write = memory_grant_write,
+	.map = memory_grant_map,
+	.unmap = memory_grant_unmap,
+};
+
+int memory_grant_create(struct guest_memory **memory)
+{
+	struct memory_grant *grant = calloc(1, sizeof(*grant));
+
+	if (!grant)
+		return -ENOMEM;
+	grant->base.impl = &memory_grant_impl;
+	grant->fd = -1;
+	*memory = &grant->base;
+	return 0;
+}
