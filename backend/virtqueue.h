@@ -57,23 +57,28 @@ struct virtqueue {
 	struct guest_memory *memory;
 	struct virtqueue_config config;
 	struct memory_map *desc_map, *avail_map, *used_map;
-	uint16_t last_avail; /* next entry of the available ring to take */
-	uint16_t used_index; /* used entries written so far */
-	uint16_t published;  /* of these, visible to the driver */
-	uint16_t in_flight;  /* taken and not yet pushed */
+	uint16_t last_avail;                     /* next entry of the available ring to take */
+	uint16_t avail_index;                    /* the driver's index, as last read */
+	uint16_t used_index;                     /* used entries written so far */
+	uint16_t published;                      /* of these, visible to the driver */
+	uint16_t in_flight;                      /* taken and not yet pushed */
+	uint64_t heads[VIRTQUEUE_SIZE_MAX / 64]; /* a bit for each head in flight */
 	bool started, broken;
-	uint64_t kicks_wanted, calls, chains; /* statistics */
+	const char *reason;                   /* why it is broken */
+	uint64_t kicks_wanted, calls, chains; /* statistics; these go on over restarts */
 };
 
 void virtqueue_init(struct virtqueue *queue, unsigned index);
 
-/* Maps the rings and begins at config->base. -EINVAL for a size that the specification
- * forbids or a misaligned address, else memory_map()'s error; the queue is then not started. */
+/* Maps the rings and begins at config->base, or behind the requests in flight that
+ * config->inflight records, which are then taken anew first. -EINVAL for a size that the
+ * specification forbids or a misaligned address, else memory_map()'s error; the queue is then
+ * not started. */
 int virtqueue_start(
     struct virtqueue *queue, struct guest_memory *memory, const struct virtqueue_config *config);
 
 /* Unmaps the rings; requests in flight are forgotten (pushing them later is a no-op).
- * May be called on a queue that is not started. */
+ * last_avail stays readable. May be called on a queue that is not started. */
 void virtqueue_stop(struct virtqueue *queue);
 
 /*
@@ -94,7 +99,8 @@ void virtqueue_disable_notifications(struct virtqueue *queue);
 /* Asks for a kick for the next request. True: requests arrived meanwhile, so go on. */
 bool virtqueue_enable_notifications(struct virtqueue *queue);
 
-/* Declares the ring broken: logs @reason (rate-limited), signals error_fd. */
+/* Declares the ring broken: logs @reason (a literal; rate-limited), signals error_fd. It stays
+ * so until virtqueue_start(), also where the queue is not started. */
 void virtqueue_break(struct virtqueue *queue, const char *reason);
 
 #endif

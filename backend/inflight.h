@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which requests are in flight, in memory that the front end keeps when the back
+ * end dies (vhost-user, "Inflight I/O tracking", split virtqueues). Its content is
+ * the front end's and a dead predecessor's: it is checked like any other input.
+ */
+#ifndef GPUDOM_BACKEND_INFLIGHT_H
+#define GPUDOM_BACKEND_INFLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/virtqueue.h"
+
+/* The region of one queue, as the protocol lays it out */
+struct inflight_descriptor {
+	uint8_t inflight;
+	uint8_t padding[5];
+	uint16_t next;    /* the list of the last batch of used descriptors */
+	uint64_t counter; /* the order in which they were taken */
+};
+
+struct inflight_region {
+	uint64_t features;
+	uint16_t version; /* 1; 0: not initialised */
+	uint16_t descriptor_count;
+	uint16_t last_batch_head;
+	uint16_t used_index; /* "Store the idx value of used ring" */
+	struct inflight_descriptor descriptors[];
+};
+
+/* One queue's record. */
+struct virtqueue_inflight {
+	struct inflight_region *region;
+	uint16_t size;
+	uint64_t counter;
+	uint16_t resubmit[VIRTQUEUE_SIZE_MAX]; /* heads to take anew, in their order */
+	uint16_t resubmit_count, resubmitted;
+	uint16_t batch[VIRTQUEUE_SIZE_MAX]; /* heads pushed and not yet published */
+	uint16_t batch_count;
+};
+
+/* Bytes of a region. */
+size_t inflight_region_size(uint16_t queue_size);
+
+/*
+ * Settles what a predecessor left: the batch that it published but did not record,
+ * then the list of heads to take anew. @used_index is the used ring's idx.
+ */
+void virtqueue_inflight_start(struct virtqueue_inflight *inflight, uint16_t used_index);
+
+/* The next head to take anew. */
+bool virtqueue_inflight_resubmit(struct virtqueue_inflight *inflight, uint16_t *head);
+
+/* A head was taken, and is pushed; all pushed ones were published with this used index. */
+void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head);
+void virtqueue_inflight_push(struct virtqueue_inflight *inflight, uint16_t head);
+void virtqueue_inflight_publish(struct virtqueue_inflight *inflight, uint16_t used_index);
+
+/* The records of all queues. */
+struct inflight {
+	void *mapping;
+	size_t mapping_size;
+	unsigned queue_count;
+	uint16_t queue_size;
+	struct virtqueue_inflight *queues;
+};
+
+/* A new file for so many queues (GET_INFLIGHT_FD), all zero; *size becomes its size.
+ * The descriptor, or -EINVAL or memfd_create(2)'s errors. */
+int inflight_create_file(unsigned queue_count, uint16_t queue_size, uint64_t *size);
+
+/* Maps the records (SET_INFLIGHT_FD): [offset, offset + size) of @fd, which stays the caller's.
+ * -EINVAL where size, file and numbers do not fit, mmap(2)'s errors. */
+int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count,
+    uint16_t queue_size, struct inflight **inflight);
+
+/* No started queue may use it any more. Accepts NULL. */
+void inflight_destroy(struct inflight *inflight);
+
+#endif
