@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh
 # Helpers shared by the system tests and demos; sourced by their scripts (POSIX sh).
 #
 #     . "$(dirname -- "$0")/../lib.sh"
@@ -80,6 +81,7 @@ apt_conf() {
 			APT::Sandbox::User "$(id -un)";
 			Acquire::Languages "none";
 			Acquire::Retries "3";
+			Acquire::Check-Valid-Until "false";
 			Dir::Etc::sourcelist "$a/sources.list";
 			Dir::Etc::sourceparts "/dev/null";
 			Dir::Etc::parts "/dev/null";
@@ -153,27 +155,4 @@ stamp_of() {
 	for w; do
 		if [ -f "$w" ]; then cat "$w"; else printf '%s\n' "$w"; fi
 	done | sha256sum | cut -c 1-16
-}
-
-# kvm_works QEMU...: true where this user can run a guest with KVM. The device node can exist
-# and still fail or hang, so a guest of seven bytes has to come back within 10 seconds. The
-# answer is remembered until the next boot.
-kvm_works() {
-	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
-	k=$cache/kvm-$(id -u)-$(cat /proc/sys/kernel/random/boot_id)
-	if [ ! -s "$k" ]; then
-		rm -f "$cache/kvm-$(id -u)-"*
-		# At the reset vector: mov al,16; out 0xf4,al; hlt. isa-debug-exit makes it status 33.
-		rom=$(mktemp "$cache/rom.XXXXXX")
-		head -c 65520 /dev/zero >"$rom"
-		printf '\260\020\346\364\364\0\0\0\0\0\0\0\0\0\0\0' >>"$rom"
-		r=0
-		timeout -s KILL 10 "$@" -nodefaults -no-user-config -display none -M q35 -accel kvm \
-			-m 16M -bios "$rom" -device isa-debug-exit,iobase=0xf4,iosize=4 \
-			>/dev/null 2>&1 </dev/null || r=$?
-		rm -f "$rom"
-		if [ "$r" -eq 33 ]; then echo yes; else echo "no (status $r)"; fi >"$k"
-		say "does KVM work here? $(cat "$k")"
-	fi
-	[ "$(cat "$k")" = yes ]
 }

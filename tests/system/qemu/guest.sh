@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Boots the QEMU guest of image.sh ($image) in a QEMU ($qemu) on one of several virtio-gpu devices;
+# sourced by demo.sh, test.sh and bench.sh after lib.sh. Uses a scratch folder $work, removed at
+# exit (kept where GPUDOM_KEEP is set).
+#
+#   guest_device worker|inprocess|contrib [gpudom-worker option...]
+#   guest_start JOB_FOLDER [QEMU option...]     JOB_FOLDER/run.sh is what the guest runs
+#   guest_wait TEXT [SECONDS]                   until the serial console has said TEXT
+#   guest_answer                                ends a guest program's wait for its console
+#   guest_screendump FILE                       QEMU's display
+#   guest_finish                                until it has powered off
+#
+# What the guest says lies in $work/console; a device's messages in $work/device.log.
+
+# shellcheck disable=SC2154 # image, qemu, cache, here: the caller's
+work=$(mktemp -d "${TMPDIR:-/tmp}/gpudom.XXXXXX")
+worker=${GPUDOM_WORKER:-$here/../../../build/release/gpudom-worker}
+guest_limit=${GUEST_LIMIT:-180}
+guest_memory=1G
+qemu_pid='' device_pid='' device_args='' qemu_env=''
+
+guest_cleanup() {
+	# shellcheck disable=SC2086 # pids, or nothing
+	[ -z "$qemu_pid$device_pid" ] || kill $qemu_pid $device_pid 2>/dev/null || :
+	if [ -n "${GPUDOM_KEEP-}" ]; then say "kept $work"; else rm -rf "$work"; fi
+}
+trap guest_cleanup EXIT
+trap 'exit 130' INT TERM
+
+# guest_fail TEXT: says what happened with the evidence at hand, and ends the script.
+guest_fail() {
+	say "the last lines of the guest's console:"
+	tail -n 15 "$work/console" >&2 || :
+	[ ! -s "$work/device.log" ] || {
+		say "and of the device's messages:"
+		tail -n 15 "$work/device.log" >&2
+	}
+	die "$*"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; false after so many seconds, or as
+# soon as QEMU is gone.
+wait_for() {
+	end=$(($(date +%s) + $1))
+	shift
+	until "$@"; do
+		[ "$(date +%s)" -lt "$end" ] || return 1
+		[ -z "$qemu_pid" ] || kill -0 "$qemu_pid" 2>/dev/null || {
+			"$@" && return
+			return 1
+		}
+		sleep 0.1
+	done
+}
+
+# kvm_works: true where this user can run this guest with KVM. The device node can be there and
+# the guest still hang, or QEMU fail, half-way into the kernel; so the real kernel has to reach its
+# init within 15 seconds. The answer is remembered until the next boot.
+# shellcheck disable=SC2154 # the caller's
+kvm_works() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
+	k=$cache/kvm-$(stamp_of "$(id -u)" "$qemu" "$image/stamp" /proc/sys/kernel/random/boot_id)
+	if [ ! -s "$k" ]; then
+		say "does KVM work here? Booting the guest's kernel to see"
+		find "$cache" -maxdepth 1 -name 'kvm-*' -mtime +7 -exec rm -f {} +
+		timeout -s KILL 15 "$qemu" -nodefaults -no-user-config -no-reboot -M q35 -accel kvm -cpu host \
+			-smp 2 -m 512M -display none -serial stdio -kernel "$image/vmlinux" \
+			-initrd "$image/initrd" -append "console=ttyS0 quiet" >"$work/kvm" 2>&1 </dev/null || :
+		if grep -aq '^guest: kernel started' "$work/kvm"; then
+			say "it does"
+			echo yes >"$k"
+		else
+			say "it does not; emulating instead"
+			echo no >"$k"
+		fi
+	fi
+	[ "$(cat "$k")" = yes ]
+}
+
+guest_device() {
+	kind=$1
+	shift
+	s=$work/vhost.sock
+	rm -f "$s"
+	device_pid='' qemu_env=''
+	software='LIBGL_ALWAYS_SOFTWARE=1 GBM_ALWAYS_SOFTWARE=1'
+	[ ! -e /dev/dri/renderD128 ] || software=
+	node=/dev/null
+	[ ! -e /dev/dri/renderD128 ] || node=/dev/dri/renderD128
+	vhost="-object memory-backend-memfd,id=mem,size=$guest_memory,share=on
+		-machine memory-backend=mem -chardev socket,id=gpu,path=$s
+		-device vhost-user-gpu-pci,chardev=gpu"
+	case $kind in
+	worker)
+		[ -x "$worker" ] || die "no $worker: run 'make' first"
+		"$worker" --socket-path="$s" "$@" >"$work/device.log" 2>&1 &
+		device_args="$vhost -display none"
+		;;
+	contrib)
+		# shellcheck disable=SC2086 # a list of settings
+		env $software ${CONTRIB_ENV-} "${qemu%/*}/run" "${qemu%/*}/root/usr/lib/qemu/vhost-user-gpu" \
+			-s "$s" --virgl --render-node=$node >"$work/device.log" 2>&1 &
+		device_args="$vhost -display egl-headless,rendernode=$node"
+		qemu_env=$software
+		;;
+	inprocess)
+		device_args="-device virtio-gpu-gl-pci,xres=1024,yres=768
+			-display egl-headless,rendernode=$node"
+		qemu_env=$software
+		return
+		;;
+	*) die "no device '$kind'" ;;
+	esac
+	device_pid=$!
+	wait_for 10 test -S "$s" || guest_fail "the $kind device did not open its socket"
+}
+
+# The guest's files travel in a second initramfs behind the first: no size limit, no disk.
+guest_start() {
+	job=$1
+	shift
+	mkdir -p "$work/job"
+	cp -r "$job" "$work/job/"
+	[ "${job##*/}" = job ] || die "the job's folder must be called 'job'"
+	(cd "$work/job" && find job | cpio -o -H newc --quiet -R 0:0) >"$work/job.cpio"
+	# Each archive of an initramfs starts at a multiple of four bytes.
+	{
+		cat "$image/initrd"
+		head -c $((3 - ($(stat -c %s "$image/initrd") + 3) % 4)) /dev/zero
+		cat "$work/job.cpio"
+	} >"$work/initrd"
+	rm -f "$work/stdin" "$work/monitor.in" "$work/monitor.out"
+	mkfifo "$work/stdin" "$work/monitor.in" "$work/monitor.out"
+	cat "$work/monitor.out" >"$work/monitor.log" &
+	: >"$work/console"
+	if kvm_works "$qemu"; then
+		accel='-accel kvm -cpu host'
+	else
+		accel='-accel tcg,thread=multi -cpu max,la57=off'
+	fi
+	# shellcheck disable=SC2086 # lists of options
+	env $qemu_env "$qemu" -nodefaults -no-user-config -no-reboot -M q35 $accel -smp 2 \
+		-m $guest_memory -kernel "$image/vmlinux" -initrd "$work/initrd" \
+		-append "console=ttyS0 quiet loglevel=4 mitigations=off tsc=reliable nokaslr" \
+		-drive "file=$image/root.sqfs,if=none,id=root,format=raw,readonly=on" \
+		-device virtio-blk-pci,drive=root -serial stdio \
+		-chardev "pipe,id=monitor,path=$work/monitor" -mon chardev=monitor,mode=control $device_args "$@" \
+		<"$work/stdin" >"$work/console" 2>"$work/qemu.log" &
+	qemu_pid=$!
+	exec 3>"$work/stdin" 4<>"$work/monitor.in"
+	echo '{"execute": "qmp_capabilities"}' >&4
+}
+
+guest_said() { grep -aqF "$1" "$work/console"; }
+guest_wait() { wait_for "${2:-$guest_limit}" guest_said "$1" || guest_fail "no '$1' from the guest"; }
+guest_answer() { echo >&3; }
+
+guest_gone() { ! kill -0 "$qemu_pid" 2>/dev/null; }
+guest_finish() {
+	wait_for "$guest_limit" guest_gone || guest_fail "the guest did not power off"
+	r=0
+	wait "$qemu_pid" || r=$?
+	qemu_pid=''
+	exec 3>&- 4>&-
+	[ "$r" -eq 0 ] || {
+		cat "$work/qemu.log" >&2
+		guest_fail "QEMU ended with status $r"
+	}
+	guest_said 'guest: exit status 0' || guest_fail "the guest's program failed"
+}
+
+# guest_screendump FILE: what QEMU's own display shows, as a PNG.
+guest_screendump() {
+	echo '{"execute": "screendump", "arguments": {"filename": "'"$1"'", "format": "png"}}' >&4
+	wait_for 5 test -s "$1"
+}
