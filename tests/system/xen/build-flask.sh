@@ -6,8 +6,8 @@
 . "$(dirname -- "$0")/env.sh"
 
 src=$tb/xen-src/tools/flask dir=$tb/xen-src/tools/flask/policy-gpudom out=$tb/gpudom-policy.bin
-s=$(stamp_of "$tb/xen.stamp" "$top/configs/flask/gpudom.if" "$top/configs/flask/gpudom.te")
-if fresh "$out" "$s"; then
+made_from=$(stamp_of "$tb/xen.stamp" "$top/configs/flask/gpudom.if" "$top/configs/flask/gpudom.te")
+if fresh "$out" "$made_from"; then
 	say "FLASK policy: up to date"
 	exit 0
 fi
@@ -24,5 +24,5 @@ make -s -C "$dir" -f Makefile.common FLASK_BUILD_DIR="$dir/build" XEN_FULLVERSIO
 	die "the FLASK policy does not build"
 }
 cp "$dir/build/xenpolicy-x" "$out"
-echo "$s" >"$out.stamp"
+echo "$made_from" >"$out.stamp"
 say "FLASK policy: $(stat -c %s "$out") bytes"

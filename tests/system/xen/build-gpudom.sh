@@ -16,11 +16,11 @@ cc="${cross}gcc --sysroot=$root -nostdinc -isystem $(${cross}gcc -print-file-nam
 cc=$(printf '%s' "$cc" | tr '\n\t' '  ')
 
 # With a change of compiler, flags or sysroot, all objects are of the past.
-s=$(stamp_of "$cc" "$tb/sysroot.stamp" "$0")
+made_from=$(stamp_of "$cc" "$tb/sysroot.stamp" "$0")
 cd "$top"
-fresh "$build" "$s" || rm -rf "$build"
+fresh "$build" "$made_from" || rm -rf "$build"
 mkdir -p "$build"
-echo "$s" >"$build.stamp"
+echo "$made_from" >"$build.stamp"
 
 say "cross-building gpudom for arm64"
 export PKG_CONFIG_LIBDIR="$lib/pkgconfig:$root/usr/share/pkgconfig"
@@ -29,3 +29,10 @@ export PKG_CONFIG_SYSROOT_DIR="$root"
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
 	gpudomd gpudom-worker
+
+# What the tests run in the driver domain and in the guest.
+set -f # the compiler's command is a list of words
+for c in "$here"/map_foreign.c; do
+	p=${c##*/}
+	$cc -std=gnu11 -O2 -Wall -Wextra -o "$build/${p%.c}" "$c" -lxenforeignmemory -lxentoolcore
+done

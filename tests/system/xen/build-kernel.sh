@@ -7,8 +7,8 @@
 . "$(dirname -- "$0")/env.sh"
 
 kv=6.12 src=$tb/linux-source-6.12 out=$tb/kbuild
-s=$(stamp_of "$suite" $kv "$(meaning "$here/kernel.config")")
-if fresh "$tb/Image" "$s"; then
+made_from=$(stamp_of "$suite" $kv "$(meaning "$here/kernel.config")")
+if fresh "$tb/Image" "$made_from"; then
 	say "kernel: up to date"
 	exit 0
 fi
@@ -49,5 +49,5 @@ while kill -0 "$pid" 2>/dev/null; do
 done
 wait "$pid" || fail
 cp "$out/arch/arm64/boot/Image" "$tb/Image"
-echo "$s" >"$tb/Image.stamp"
+echo "$made_from" >"$tb/Image.stamp"
 say "kernel: $(cat "$out/include/config/kernel.release"), $(($(stat -c %s "$tb/Image") >> 10)) KiB"

@@ -26,14 +26,14 @@ need_packages dpkg squashfs-tools
 unpack() {
 	dir=$1
 	shift
-	s=$(stamp_of "$suite" "$*")
-	if fresh "$dir" "$s"; then return 0; fi
+	made_from=$(stamp_of "$suite" "$*")
+	if fresh "$dir" "$made_from"; then return 0; fi
 	say "fetching and unpacking packages into ${dir##*/}"
 	debs=$(fetch_debs "$suite" arm64 "$@")
 	rm -rf "$dir"
 	# shellcheck disable=SC2086 # lists of names without blanks
 	unpack_debs "$dir" $debs
-	echo "$s" >"$dir.stamp"
+	echo "$made_from" >"$dir.stamp"
 	rm -f "$tb/root.sqfs"
 }
 
@@ -71,14 +71,14 @@ finish_root() {
 	unpack "$tb/sysroot" $packages_dev
 	unpack "$tb/root" $packages
 }
-s=$(stamp_of "$tb/root.stamp" "$here/init" "$0")
-if ! fresh "$tb/root.sqfs" "$s"; then
+made_from=$(stamp_of "$tb/root.stamp" "$here/init" "$0")
+if ! fresh "$tb/root.sqfs" "$made_from"; then
 	say "packing the root file system"
 	finish_root "$tb/root"
 	rm -f "$tb/root.sqfs"
 	# lz4: under emulation, decompressing anything better costs more than reading it.
 	mksquashfs "$tb/root" "$tb/root.sqfs" -comp lz4 -b 256K -all-root -noappend -quiet \
 		-no-progress -e usr/share/icons usr/share/bash-completion
-	echo "$s" >"$tb/root.sqfs.stamp"
+	echo "$made_from" >"$tb/root.sqfs.stamp"
 fi
 say "root file system: $(($(stat -c %s "$tb/root.sqfs") >> 20)) MiB"

@@ -7,8 +7,8 @@
 . "$(dirname -- "$0")/env.sh"
 
 src=$tb/xen-src
-s=$(stamp_of "$suite" "$(meaning "$here/xen.config")")
-if fresh "$tb/xen" "$s" && [ -d "$src" ]; then
+made_from=$(stamp_of "$suite" "$(meaning "$here/xen.config")")
+if fresh "$tb/xen" "$made_from" && [ -d "$src" ]; then
 	say "hypervisor: up to date"
 	exit 0
 fi
@@ -49,5 +49,5 @@ grep '=y' "$here/xen.config" | while read -r o; do
 	grep -qx "$o" "$src/xen/.config" || say "warning: Kconfig dropped $o"
 done
 cp "$src/xen/xen" "$tb/xen"
-echo "$s" >"$tb/xen.stamp"
+echo "$made_from" >"$tb/xen.stamp"
 say "hypervisor: $(($(stat -c %s "$tb/xen") >> 10)) KiB"
