@@ -23,7 +23,8 @@ struct vhost_user_options {
 	/* VHOST_USER_GPU_SET_SOCKET: takes the descriptor over. NULL: closed. */
 	void (*gpu_socket)(void *data, int fd);
 	/* The connection is over, in order (error 0) or not (-errno, already logged). Called once,
-	 * from the event loop; the callee may destroy the connection. */
+	 * from the event loop, when the queues are stopped, the device is reset and its memory is
+	 * unmapped; the callee may destroy the connection. */
 	void (*closed)(void *data, int error);
 	void *data;
 };
@@ -31,7 +32,8 @@ struct vhost_user_options {
 /* Takes over @fd, a connected stream socket, on success. -ENOMEM and sd-event's errors. */
 int vhost_user_create(const struct vhost_user_options *options, int fd, struct vhost_user **user);
 
-/* Stops the queues, resets the device, unmaps its memory. Accepts NULL. */
+/* Stops the queues, resets the device, unmaps its memory. Accepts NULL. From within a call into
+ * the device or gpu_socket() it happens when that has returned; closed() is not called. */
 void vhost_user_destroy(struct vhost_user *user);
 
 #endif
