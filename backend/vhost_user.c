@@ -393,7 +393,7 @@ static int vhost_user_handle(struct vhost_user *user, struct vhost_user_message 
 	bool wants_ack = (message->flags & VHOST_USER_NEED_REPLY) &&
 			 vhost_user_has_protocol_feature(user, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 	struct vhost_user_message reply = { 0 };
-	const struct vhost_user_handler *handler;
+	const struct vhost_user_handler *handler = NULL;
 	int error = vhost_user_check(user, message, &handler);
 
 	if (error)
