@@ -30,9 +30,23 @@ env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
 	gpudomd gpudom-worker
 
-# What the tests run in the driver domain and in the guest.
+# What the tests run in dom0, in the driver domain and in the guest.
 set -f # the compiler's command is a list of words
-for c in "$here"/map_foreign.c; do
-	p=${c##*/}
-	$cc -std=gnu11 -O2 -Wall -Wextra -o "$build/${p%.c}" "$c" -lxenforeignmemory -lxentoolcore
-done
+program() { # NAME SOURCE... -- FLAG...
+	out=$build/$1 flags='' files=''
+	shift
+	while [ "$1" != -- ]; do
+		files="$files $1"
+		shift
+	done
+	shift
+	[ $# -eq 0 ] || flags=$*
+	# shellcheck disable=SC2086 # lists of words
+	$cc -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter \
+		-I"$root/usr/include/libdrm" -o "$out" $files $flags
+}
+guest=tests/system/guest
+program pixels $guest/pixels.c $guest/pixels_gl.c -- -ldrm -lgbm -lEGL -lGLESv2
+program onemode.so $guest/onemode.c -- -shared -fPIC -ldl
+program check_png tests/system/check_png.c -- -lpng16
+program map_foreign tests/system/xen/map_foreign.c -- -lxenforeignmemory -lxentoolcore

@@ -38,12 +38,11 @@ start() {
 
 # wait_until SECONDS COMMAND...: until the command succeeds; 1 when time is up.
 wait_until() {
-	n=$(($1 * 4))
+	limit=$(($(cut -d. -f1 /proc/uptime) + $1))
 	shift
 	until "$@" 2>/dev/null; do
-		n=$((n - 1))
-		[ $n -gt 0 ] || return 1
-		sleep 0.25
+		[ "$(cut -d. -f1 /proc/uptime)" -le $limit ] || return 1
+		sleep 0.2
 	done
 }
 # booted NAME: its user space is there.
@@ -51,22 +50,33 @@ booted() { xenstore-exists "/local/domain/$(domid "$1")/data/up"; }
 # logged NAME PATTERN: whether the domain's console has shown it.
 logged() { grep -q -- "$2" "/share/out/guest-$1.log"; }
 
-# run_in NAME SECONDS COMMAND: run a line in the domain's shell (share/domu.sh). Its output goes to
+# type_to NAME LINE: on the domain's console, where its shell (domu.sh) or a program reads it.
+type_to() { printf '%s\n' "$2" >"$(xenstore-read "/local/domain/$(domid "$1")/console/tty")"; }
+
+# run_in NAME SECONDS COMMAND: run a line in the domain's shell. Its output goes to
 # /tmp/NAME.out; returns its status, 124 when time is up.
+# begin_in NAME COMMAND, end_in NAME SECONDS: the same in two parts.
 serial=0
-run_in() {
+begin_in() {
 	serial=$((serial + 1))
-	from=$(wc -c <"/share/out/guest-$1.log")
-	printf '{ %s ; } </dev/null; echo "@done-%s $?"\n' "$3" "$serial" \
-		>"$(xenstore-read "/local/domain/$(domid "$1")/console/tty")"
-	wait_until "$2" logged "$1" "@done-$serial [0-9]" || {
-		say "no answer from $1 within $2 s: $3"
+	wc -c <"/share/out/guest-$1.log" >"/tmp/$1.from"
+	echo $serial >"/tmp/$1.serial"
+	type_to "$1" "{ $2 ; } </dev/null; echo \"@done-$serial \$?\""
+}
+end_in() {
+	done="@done-$(cat "/tmp/$1.serial")"
+	wait_until "$2" logged "$1" "$done [0-9]" || {
+		say "no end of its command from $1 within $2 s"
 		return 124
 	}
-	tail -c "+$((from + 1))" "/share/out/guest-$1.log" | tr -d '\r' >"/tmp/$1.out"
-	r=$(sed -n "s/.*@done-$serial \([0-9]*\).*/\1/p" "/tmp/$1.out" | tail -n 1)
-	sed -i "/@done-$serial [0-9]/d" "/tmp/$1.out"
+	tail -c "+$(($(cat "/tmp/$1.from") + 1))" "/share/out/guest-$1.log" | tr -d '\r' >"/tmp/$1.out"
+	r=$(sed -n "s/.*$done \([0-9]*\).*/\1/p" "/tmp/$1.out" | tail -n 1)
+	sed -i "/$done [0-9]/d" "/tmp/$1.out"
 	return "${r:-1}"
+}
+run_in() {
+	begin_in "$1" "$3"
+	end_in "$1" "$2"
 }
 
 # fetch NAME FILE...: files from the domain to /share/out, through its scratch disk.
