@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the virtio-gpu device share; nobody else includes this. Quotations
+ * in them are from the virtio specification 1.2, section 5.7.
+ *
+ *   gpu.c               life, configuration space, statistics
+ *   gpu_command.c       a request's way: take, copy, check, dispatch, answer
+ *   gpu_fence.c         answers that wait: for fences, for frames to be shown
+ *   gpu_resource.c      resources, their quota, transfers
+ *   gpu_backing.c       guest pages behind resources
+ *   gpu_context.c       contexts, command streams, capability sets
+ *   gpu_scanout.c       scan-outs and flushes
+ *   gpu_cursor.c        the cursor queue's commands
+ *   gpu_display_info.c  modes and EDIDs
+ */
+#ifndef GPUDOM_BACKEND_GPU_INTERNAL_H
+#define GPUDOM_BACKEND_GPU_INTERNAL_H
+
+#include <linux/virtio_gpu.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "backend/gpu.h"
+#include "backend/id_table.h"
+#include "backend/log.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+    "virtio 1 is little-endian and so is this code: no conversions");
+
+enum { GPU_QUEUE_CONTROL, GPU_QUEUE_CURSOR, GPU_QUEUES };
+
+#define GPU_RINGS_MAX 64 /* "The minimum value is 0 and maximum value is 63" */
+#define GPU_BACKING_ENTRIES_MAX 16384
+#define GPU_CAPSETS_MAX 16
+#define GPU_CAPSET_SIZE_MAX 65536
+#define GPU_PICTURE_SIZE_MAX 32768 /* pixels, both ways, of what is 2D */
+
+#define GPU_FEATURE(name) (UINT64_C(1) << VIRTIO_GPU_F_##name)
+
+struct gpu_timeline;
+
+/* ---------------------------------------------------------------- requests */
+
+/* The request being worked on. All of it is our memory but *writable. */
+struct gpu_command {
+	unsigned queue;
+	uint16_t head;
+	const char *name; /* for people */
+	struct virtio_gpu_ctrl_hdr hdr;
+	const void *data; /* the private copy, header included */
+	uint64_t size;
+	const struct memory_piece *writable;
+	uint32_t writable_count;
+	uint64_t writable_size;
+	uint32_t response_size;  /* set by gpu_command_respond() */
+	bool parked;             /* the handler keeps it, to answer it later */
+	uint64_t flush_serial;   /* RESOURCE_FLUSH: waits for this on ... */
+	uint32_t flush_scanouts; /* ... these scan-outs (bits) */
+};
+
+/* A request whose answer is written, and returned when what it waits for has come. */
+struct gpu_request {
+	TAILQ_ENTRY(gpu_request) all;
+	TAILQ_ENTRY(gpu_request) in_timeline, in_flushes;
+	struct gpu_timeline *timeline; /* NULL: not fenced */
+	uint64_t fence;                /* on the timeline */
+	uint64_t flush_serial;
+	uint32_t flush_scanouts; /* 0: waits for no frame */
+	uint32_t written;        /* bytes of the answer */
+	unsigned queue;
+	uint16_t head;
+};
+TAILQ_HEAD(gpu_request_list, gpu_request);
+
+/* Fences are numbered by us, rising over all timelines: those of the guest may fall or repeat,
+ * and its contexts' ids come back. */
+struct gpu_timeline {
+	struct renderer_timeline id;
+	const uint64_t *work; /* counts what its fences have to wait for */
+	uint64_t fenced_work; /* *work when the last fence was made */
+	uint64_t last_fence, retired;
+	struct gpu_request_list requests; /* in the order of their submission */
+};
+
+/* A GET_DISPLAY_INFO or GET_EDID that waits for the display's modes. */
+struct gpu_parked {
+	TAILQ_ENTRY(gpu_parked) link;
+	struct gpu_command command;
+	uint32_t scanout;
+	struct memory_piece writable[];
+};
+
+/* ---------------------------------------------------------------- objects */
+
+struct gpu_resource {
+	struct id_entry entry;
+	enum { GPU_RESOURCE_2D, GPU_RESOURCE_3D, GPU_RESOURCE_BLOB } kind;
+	uint32_t width, height, last_level; /* 0 for a blob */
+	uint64_t blob_size;                 /* bytes */
+	uint64_t host_bytes;                /* its share of the quota */
+	struct memory_map *backing; /* NULL: none. A blob without is unknown to the renderer */
+	bool has_uuid;
+	uint8_t uuid[16];
+};
+
+struct gpu_context {
+	struct id_entry entry;
+	uint64_t work; /* command streams executed */
+	struct gpu_timeline *rings[GPU_RINGS_MAX];
+};
+
+struct gpu_source {
+	struct display_source base;
+	struct renderer *renderer;
+	struct renderer_scanout picture;
+	struct display_rect rect; /* of the picture, shown */
+};
+
+struct gpu_scanout {
+	struct gpu_resource *resource; /* NULL: disabled */
+	/* The display may read the old source until set_source() returns, hence two. */
+	struct gpu_source sources[2];
+	unsigned current;
+};
+
+struct gpu_capset {
+	uint32_t id, max_version, max_size;
+};
+
+struct gpu {
+	struct virtio_device base;
+	struct renderer *renderer;
+	struct display *display;
+	unsigned scanout_count;
+	struct gpu_limits limits;
+	uint64_t features; /* negotiated */
+	uint32_t events_read;
+	struct gpu_capset capsets[GPU_CAPSETS_MAX];
+	uint32_t capset_count;
+
+	/* One request at a time: its chain, its copy, its answer */
+	struct virtqueue_chain chain;
+	void *scratch;
+	size_t scratch_size;
+	void *response;
+	size_t response_capacity;
+	struct gpu_command *command;
+
+	/* While batch > 0, queues with answers are noted in dirty and published at its end. */
+	unsigned batch, dirty;
+
+	struct id_table resources, contexts;
+	struct gpu_scanout scanouts[DISPLAY_SCANOUTS_MAX];
+
+	uint64_t work;                /* command streams executed, of all contexts */
+	struct gpu_timeline timeline; /* the global one */
+	uint64_t fence_serial, flush_serial;
+	struct gpu_request_list requests, flushes;
+	struct gpu_request_list unused; /* allocated before, kept for the next ones */
+
+	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as the driver knows them */
+	TAILQ_HEAD(, gpu_parked) parked;
+
+	struct gpu_statistics statistics;
+	struct log_limit log;
+};
+
+static inline struct gpu *gpu_from_device(struct virtio_device *device)
+{
+	return (struct gpu *)((char *)device - offsetof(struct gpu, base));
+}
+
+/* ---------------------------------------------------------------- gpu_command.c */
+
+/* A handler of one type of command: acts on command->data, which holds at least the struct
+ * of its type; returns the response's type. */
+typedef uint32_t gpu_handler(struct gpu *gpu, struct gpu_command *command);
+
+void gpu_queue_process(struct virtio_device *device, unsigned index);
+
+/* Zeroed room for a response of @size bytes, its header first; NULL (logged) where the
+ * driver left less. */
+void *gpu_command_respond(struct gpu *gpu, struct gpu_command *command, uint32_t size);
+
+/* Writes the answer, and returns it to the driver now or when its fence and frame allow. */
+void gpu_command_finish(struct gpu *gpu, struct gpu_command *command, uint32_t type);
+
+/* Counts and, rate-limited, logs why a request is refused; returns @type. */
+uint32_t gpu_command_refuse(struct gpu *gpu, const struct gpu_command *command, uint32_t type,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Likewise for an error (-errno) of the renderer or of a map. */
+uint32_t gpu_command_fail(
+    struct gpu *gpu, const struct gpu_command *command, int error, const char *what);
+
+/* Answers between these are published together. They nest. */
+void gpu_batch_begin(struct gpu *gpu);
+void gpu_batch_end(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- gpu_fence.c */
+
+void gpu_timeline_init(
+    struct gpu_timeline *timeline, const struct renderer_timeline *id, const uint64_t *work);
+
+/* Answers all that waits on the timeline. */
+void gpu_timeline_finish(struct gpu *gpu, struct gpu_timeline *timeline);
+
+/* Is this request fenced? Then the response echoes its fence. */
+bool gpu_fence_wanted(const struct gpu_command *command);
+/* Does it name a timeline of a context? */
+bool gpu_fence_has_ring(const struct gpu *gpu, const struct gpu_command *command);
+
+/* May this request be executed, as far as its fence goes? RESP_OK_NODATA, or an error. */
+uint32_t gpu_fence_check(struct gpu *gpu, struct gpu_command *command);
+
+/* Makes the fence of an executed request. Its timeline, NULL where it waits for none, and the
+ * fence's number; 0 or the renderer's -errno. */
+int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
+    struct gpu_timeline **timeline, uint64_t *fence);
+
+/* Returns an answered request to the driver: now, or when the fence has retired and the
+ * frames of command->flush_scanouts are shown. */
+void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
+    struct gpu_timeline *timeline, uint64_t fence, uint32_t written);
+
+/* Returns everything that waits on a queue; what it waited for is forgotten. */
+void gpu_request_drain(struct gpu *gpu, unsigned queue);
+
+/* No frame of this scan-out is waited for any more, up to this flush. */
+void gpu_request_shown(struct gpu *gpu, unsigned scanout, uint64_t serial);
+
+void gpu_request_finish(struct gpu *gpu); /* frees the pool; nothing waits */
+
+/* renderer_listener, display_listener */
+void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t fence);
+void gpu_flush_shown(void *data, unsigned scanout, uint64_t serial);
+
+/* ---------------------------------------------------------------- gpu_resource.c */
+
+struct gpu_resource *gpu_resource_find(struct gpu *gpu, uint32_t id);
+/* The renderer has been reset: gives everything else back. */
+void gpu_resource_reset(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- gpu_backing.c */
+
+/*
+ * Maps the guest pages that the struct virtio_gpu_mem_entry array at @offset of the request
+ * names, within the quota, and gives them to the renderer as the resource's backing; this is
+ * what makes a blob known to it. RESP_OK_NODATA, or the error to answer.
+ */
+uint32_t gpu_backing_attach(struct gpu *gpu, const struct gpu_command *command,
+    struct gpu_resource *resource, uint64_t offset, uint32_t entry_count);
+/* Accepts NULL. */
+void gpu_backing_unmap(struct gpu *gpu, struct memory_map *map);
+
+/* ---------------------------------------------------------------- gpu_context.c */
+
+struct gpu_context *gpu_context_find(struct gpu *gpu, uint32_t id);
+void gpu_context_reset(struct gpu *gpu);
+/* The timeline of a ring, made when first asked for; NULL without memory. */
+struct gpu_timeline *gpu_context_timeline(struct gpu_context *context, uint8_t ring_idx);
+void gpu_capsets_init(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- gpu_scanout.c, gpu_cursor.c */
+
+/* The resource goes away: its scan-outs are disabled. */
+void gpu_scanout_forget(struct gpu *gpu, const struct gpu_resource *resource);
+void gpu_scanout_reset(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- gpu_display_info.c */
+
+void gpu_modes_changed(void *data);
+/* Answers the parked requests of a queue with the modes last known. */
+void gpu_display_info_drain(struct gpu *gpu, unsigned queue);
+void gpu_display_info_reset(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- handlers */
+
+gpu_handler gpu_get_display_info, gpu_get_edid;
+gpu_handler gpu_resource_create_2d, gpu_resource_create_3d, gpu_resource_create_blob,
+    gpu_resource_unref, gpu_resource_assign_uuid, gpu_resource_map_blob, gpu_resource_unmap_blob,
+    gpu_transfer_to_host_2d, gpu_transfer_to_host_3d, gpu_transfer_from_host_3d;
+gpu_handler gpu_resource_attach_backing, gpu_resource_detach_backing;
+gpu_handler gpu_set_scanout, gpu_set_scanout_blob, gpu_resource_flush;
+gpu_handler gpu_update_cursor, gpu_move_cursor;
+gpu_handler gpu_get_capset_info, gpu_get_capset, gpu_ctx_create, gpu_ctx_destroy,
+    gpu_ctx_attach_resource, gpu_ctx_detach_resource, gpu_submit_3d;
+
+#endif
