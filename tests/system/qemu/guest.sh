@@ -32,24 +32,27 @@ trap 'exit 130' INT TERM
 guest_fail() {
 	say "the last lines of the guest's console:"
 	tail -n 15 "$work/console" >&2 || :
-	[ ! -s "$work/device.log" ] || {
-		say "and of the device's messages:"
-		tail -n 15 "$work/device.log" >&2
-	}
+	for f in device qemu; do
+		[ ! -s "$work/$f.log" ] || {
+			say "and of $f.log:"
+			tail -n 15 "$work/$f.log" >&2
+		}
+	done
 	die "$*"
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds; false after so many seconds, or as
-# soon as QEMU is gone.
+# soon as QEMU or the device is gone.
 wait_for() {
 	end=$(($(date +%s) + $1))
 	shift
 	until "$@"; do
 		[ "$(date +%s)" -lt "$end" ] || return 1
-		[ -z "$qemu_pid" ] || kill -0 "$qemu_pid" 2>/dev/null || {
-			"$@" && return
-			return 1
-		}
+		for pid in $qemu_pid $device_pid; do
+			kill -0 "$pid" 2>/dev/null && continue
+			"$@"
+			return
+		done
 		sleep 0.1
 	done
 }
@@ -158,15 +161,15 @@ guest_answer() { echo >&3; }
 
 guest_gone() { ! kill -0 "$qemu_pid" 2>/dev/null; }
 guest_finish() {
+	# From here on a device may go before QEMU does.
+	d=$device_pid device_pid=''
 	wait_for "$guest_limit" guest_gone || guest_fail "the guest did not power off"
+	device_pid=$d
 	r=0
 	wait "$qemu_pid" || r=$?
 	qemu_pid=''
 	exec 3>&- 4>&-
-	[ "$r" -eq 0 ] || {
-		cat "$work/qemu.log" >&2
-		guest_fail "QEMU ended with status $r"
-	}
+	[ "$r" -eq 0 ] || guest_fail "QEMU ended with status $r"
 	guest_said 'guest: exit status 0' || guest_fail "the guest's program failed"
 }
 
