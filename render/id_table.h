@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Objects by a 32-bit id that a guest chose: a hash table of entries embedded in them. */
+#ifndef GPUDOM_RENDER_ID_TABLE_H
+#define GPUDOM_RENDER_ID_TABLE_H
+
+#include <stdint.h>
+
+struct id_entry {
+	uint32_t id;
+	struct id_entry *next;
+};
+
+/* Zero-initialise it. */
+struct id_table {
+	struct id_entry **buckets;
+	uint32_t bits;  /* of the number of buckets */
+	uint32_t count; /* entries */
+	uint32_t scan;  /* the buckets before it are empty */
+};
+
+/* Adds @entry under @id, which must not be in use. -ENOMEM. */
+int id_table_insert(struct id_table *table, struct id_entry *entry, uint32_t id);
+/* NULL: none. */
+struct id_entry *id_table_find(const struct id_table *table, uint32_t id);
+struct id_entry *id_table_remove(struct id_table *table, uint32_t id);
+/* Any one entry, to empty a table; NULL when there is none. */
+struct id_entry *id_table_any(struct id_table *table);
+/* The table must be empty. */
+void id_table_finish(struct id_table *table);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by render/virgl*.c alone. */
+#ifndef GPUDOM_RENDER_VIRGL_INTERNAL_H
+#define GPUDOM_RENDER_VIRGL_INTERNAL_H
+
+#include <virgl/virglrenderer.h>
+
+#include "backend/log.h"
+#include "render/egl.h"
+#include "render/fence_queue.h"
+#include "render/id_table.h"
+#include "render/virgl.h"
+
+#define VIRGL_CAPSETS_MAX 2
+
+struct virgl_context {
+	struct id_entry entry;
+	/* virglrenderer has one fence timeline (ring 0) in a GL context */
+	uint64_t last_fence, last_retired;
+};
+
+/* Where a resource lives. */
+enum virgl_home {
+	VIRGL_HOME_SOFT, /* 2D or blob: in the soft renderer alone */
+	VIRGL_HOME_BLOB, /* in the soft renderer, and known to virglrenderer */
+	VIRGL_HOME_GL,   /* in virglrenderer alone: a 3D resource, or a 2D one that a context uses */
+};
+
+struct virgl_resource {
+	struct id_entry entry;
+	enum virgl_home home;
+	bool is_2d;
+	bool attached; /* GL: has a backing */
+	/* Of a GL resource */
+	uint32_t target; /* enum pipe_texture_target */
+	uint32_t format, width, height, nr_samples;
+	bool y0_top;      /* the texture's first row is the top one */
+	uint32_t texture; /* GL's name; 0: none */
+};
+
+struct virgl_capset {
+	uint32_t id, max_version, max_size;
+};
+
+struct virgl {
+	struct renderer base;
+	struct egl *egl;
+	struct renderer *soft;
+	struct virgl_renderer_callbacks callbacks;
+	bool initialized; /* virglrenderer is */
+	int poll_fd;      /* virglrenderer's */
+	struct virgl_capset capsets[VIRGL_CAPSETS_MAX];
+	unsigned capset_count;
+	struct id_table contexts, resources;
+	struct fence_queue fences; /* of the global timeline */
+
+	/* virgl_pixels.c */
+	bool own_current; /* our GL context is current, not one of virglrenderer's */
+	uint32_t framebuffer;
+	bool reads_bgra;  /* glReadPixels() knows GL_BGRA */
+	bool pack_invert; /* GL_MESA_pack_invert */
+
+	struct log_limit library_lines;
+};
+
+static inline struct virgl *virgl_from_renderer(struct renderer *renderer)
+{
+	return (struct virgl *)renderer;
+}
+
+/* virglrenderer returns 0, an errno or a negative errno. */
+static inline int virgl_result(int r)
+{
+	return r > 0 ? -r : r;
+}
+
+/* Before any call into virglrenderer: one of its contexts must be current. */
+void virgl_enter(struct virgl *virgl);
+
+struct virgl_resource *virgl_find_resource(struct virgl *virgl, uint32_t id);
+
+/* virgl_resource.c */
+int virgl_create_resource(
+    struct renderer *renderer, uint32_t id, const struct renderer_resource *create);
+int virgl_create_blob(struct renderer *renderer, uint32_t id, uint32_t ctx_id, uint64_t size,
+    const struct iovec *iov, unsigned iov_count);
+void virgl_destroy_resource(struct renderer *renderer, uint32_t id);
+int virgl_attach_backing(
+    struct renderer *renderer, uint32_t id, const struct iovec *iov, unsigned iov_count);
+void virgl_detach_backing(struct renderer *renderer, uint32_t id);
+int virgl_transfer_to_host(struct renderer *renderer, const struct renderer_transfer *transfer);
+int virgl_transfer_from_host(struct renderer *renderer, const struct renderer_transfer *transfer);
+int virgl_attach_resource(struct renderer *renderer, uint32_t ctx_id, uint32_t resource_id);
+void virgl_detach_resource(struct renderer *renderer, uint32_t ctx_id, uint32_t resource_id);
+
+/* virgl_pixels.c */
+int virgl_pixels_init(struct virgl *virgl);
+void virgl_pixels_finish(struct virgl *virgl);
+int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *scanout,
+    const struct display_rect *rect, bool alpha, void *to, size_t stride);
+int virgl_export_dmabuf(
+    struct renderer *renderer, uint32_t resource_id, struct display_dmabuf *dmabuf);
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/worker_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <linux/virtio_gpu.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "render/virgl.h"
+#include "tools/version.h"
+
+#define MODE_SIZE_MAX 16384
+#define REFRESH_MAX 1000 /* Hz */
+
+enum {
+	OPT_SOCKET_PATH = 256,
+	OPT_FD,
+	OPT_ONCE,
+	OPT_RENDERER,
+	OPT_VIRGL,
+	OPT_EGL,
+	OPT_RENDER_NODE,
+	OPT_CAPSETS,
+	OPT_DISPLAY,
+	OPT_SCANOUTS,
+	OPT_MODE,
+	OPT_REFRESH,
+	OPT_PNG_DIR,
+	OPT_LIMIT_RESOURCES,
+	OPT_LIMIT_CONTEXTS,
+	OPT_LIMIT_FENCES,
+	OPT_LIMIT_HOST_BYTES,
+	OPT_LIMIT_BACKING_BYTES,
+	OPT_LIMIT_COMMAND_BYTES,
+	OPT_GUEST,
+	OPT_STATS,
+	OPT_LOG_LEVEL,
+	OPT_PRINT_CAPABILITIES,
+	OPT_VERSION,
+	OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
+	{ "fd", required_argument, NULL, OPT_FD },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "renderer", required_argument, NULL, OPT_RENDERER },
+	{ "virgl", no_argument, NULL, OPT_VIRGL },
+	{ "egl", required_argument, NULL, OPT_EGL },
+	{ "render-node", required_argument, NULL, OPT_RENDER_NODE },
+	{ "capsets", required_argument, NULL, OPT_CAPSETS },
+	{ "display", required_argument, NULL, OPT_DISPLAY },
+	{ "scanouts", required_argument, NULL, OPT_SCANOUTS },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "refresh", required_argument, NULL, OPT_REFRESH },
+	{ "png-dir", required_argument, NULL, OPT_PNG_DIR },
+	{ "limit-resources", required_argument, NULL, OPT_LIMIT_RESOURCES },
+	{ "limit-contexts", required_argument, NULL, OPT_LIMIT_CONTEXTS },
+	{ "limit-fences", required_argument, NULL, OPT_LIMIT_FENCES },
+	{ "limit-host-bytes", required_argument, NULL, OPT_LIMIT_HOST_BYTES },
+	{ "limit-backing-bytes", required_argument, NULL, OPT_LIMIT_BACKING_BYTES },
+	{ "limit-command-bytes", required_argument, NULL, OPT_LIMIT_COMMAND_BYTES },
+	{ "guest", required_argument, NULL, OPT_GUEST },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "print-capabilities", no_argument, NULL, OPT_PRINT_CAPABILITIES },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ 0 },
+};
+
+static const char help[] =
+    "Usage: gpudom-worker --socket-path=PATH [OPTION...]\n"
+    "A vhost-user back end: a virtio-gpu device for one guest.\n"
+    "\n"
+    "Connection\n"
+    "  --socket-path=PATH      listen there; one connection after another\n"
+    "  --once                  ... but end after the first\n"
+    "  --fd=N                  serve the connected socket N, and end with it\n"
+    "\n"
+    "Rendering\n"
+    "  --renderer=NAME         auto (virgl, else soft), virgl (OpenGL), soft (2D only)\n"
+    "  --egl=NAME              auto, gbm, device, surfaceless: where GL contexts come from\n"
+    "  --render-node=PATH      the GPU, such as /dev/dri/renderD128\n"
+    "  --capsets=NAME[,NAME]   what the guest may use: virgl, virgl2, none (default: all)\n"
+    "\n"
+    "Display\n"
+    "  --display=NAME          headless, or frontend: the window of the front end (QEMU)\n"
+    "  --scanouts=N            outputs of a headless display, 1 to 16 (default 1)\n"
+    "  --mode=WxH[@HZ]         of the first output, given again of the next (1024x768)\n"
+    "  --refresh=HZ            of modes without one; 0: as fast as the guest can (60)\n"
+    "  --png-dir=DIR           write DIR/scanout-N.png on SIGUSR1 and at the end\n"
+    "\n"
+    "Limits (what exceeds one is answered \"out of memory\"; sizes take K, M, G)\n"
+    "  --limit-resources=N  --limit-contexts=N  --limit-fences=N\n"
+    "  --limit-host-bytes=SIZE     of all resources\n"
+    "  --limit-backing-bytes=SIZE  of the guest's pages that are mapped at a time\n"
+    "  --limit-command-bytes=SIZE  of one request\n"
+    "\n"
+    "  --guest=NAME            stands in front of each line of the log\n"
+    "  --stats                 a line of counters at the end\n"
+    "  --log-level=LEVEL       error, warning, info (default), debug\n"
+    "  --print-capabilities    for managers, as JSON\n"
+    "  --version  --help\n";
+
+static const char capabilities[] = "{\n"
+				   "  \"type\": \"gpu\",\n"
+				   "  \"features\": [ \"render-node\", \"virgl\" ]\n"
+				   "}\n";
+
+/* ---------------------------------------------------------------- values */
+
+static const char *option_name(int opt)
+{
+	const struct option *o = long_options;
+
+	while (o->name && o->val != opt)
+		o++;
+	return o->name ? o->name : "?";
+}
+
+static int bad_value(int opt, const char *value, const char *expected)
+{
+	fprintf(stderr, "gpudom-worker: --%s=%s: %s expected\n", option_name(opt), value, expected);
+	return -EINVAL;
+}
+
+/* The position of @value among @names, which end with NULL. */
+static int parse_name(int opt, const char *value, const char *const *names, const char *expected)
+{
+	for (int i = 0; names[i]; i++)
+		if (strcmp(value, names[i]) == 0)
+			return i;
+	return bad_value(opt, value, expected);
+}
+
+/* A number up to @max, decimal, with K, M or G where @sizes. */
+static int parse_number(int opt, const char *value, uint64_t max, bool sizes, uint64_t *number)
+{
+	unsigned long long n;
+	unsigned shift = 0;
+	char *end;
+
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	if (errno || end == value || *value == '-')
+		return bad_value(opt, value, "a number");
+	if (sizes && *end) {
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+		end += shift != 0;
+	}
+	if (*end || n > max >> shift)
+		return bad_value(opt, value, sizes ? "a size such as 256M" : "a smaller number");
+	*number = (uint64_t)n << shift;
+	return 0;
+}
+
+static int parse_u32(int opt, const char *value, uint32_t max, bool sizes, uint32_t *number)
+{
+	uint64_t n = 0;
+	int r = parse_number(opt, value, max, sizes, &n);
+
+	*number = (uint32_t)n;
+	return r;
+}
+
+/* Hertz, with a fraction if need be, to millihertz. */
+static int parse_refresh(const char *value, uint32_t *mhz)
+{
+	char *end;
+	double hz = strtod(value, &end);
+
+	if (end == value || *end || !(hz >= 0 && hz <= REFRESH_MAX))
+		return -EINVAL;
+	*mhz = (uint32_t)(hz * 1000 + 0.5);
+	return 0;
+}
+
+/* WxH[@HZ] */
+static int parse_mode(int opt, const char *value, struct display_mode *mode, bool *has_refresh)
+{
+	static const char expected[] = "WIDTHxHEIGHT[@HZ]";
+	unsigned long width, height;
+	char *end;
+
+	width = strtoul(value, &end, 10);
+	if (end == value || *end != 'x')
+		return bad_value(opt, value, expected);
+	value = end + 1;
+	height = strtoul(value, &end, 10);
+	if (end == value || (*end && *end != '@') || !width || !height ||
+	    width > MODE_SIZE_MAX || height > MODE_SIZE_MAX)
+		return bad_value(opt, value, expected);
+	*has_refresh = *end == '@';
+	if (*has_refresh && parse_refresh(end + 1, &mode->refresh) < 0)
+		return bad_value(opt, value, expected);
+	mode->width = (uint32_t)width;
+	mode->height = (uint32_t)height;
+	return 0;
+}
+
+static int parse_capsets(int opt, const char *value, uint32_t *capsets)
+{
+	static const struct {
+		const char *name;
+		uint32_t mask;
+	} known[] = {
+		{ "none", 0 },
+		{ "virgl", 1u << VIRTIO_GPU_CAPSET_VIRGL },
+		{ "virgl2", 1u << VIRTIO_GPU_CAPSET_VIRGL2 },
+	};
+
+	*capsets = 0;
+	for (const char *name = value; *name;) {
+		size_t i, length = strcspn(name, ",");
+
+		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (strlen(known[i].name) == length &&
+			    memcmp(known[i].name, name, length) == 0)
+				break;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return bad_value(opt, value, "names out of virgl, virgl2, none");
+		*capsets |= known[i].mask;
+		name += length + (name[length] == ',');
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the command line */
+
+/* What several options make together. */
+struct parse_state {
+	unsigned modes;
+	bool has_refresh[DISPLAY_SCANOUTS_MAX];
+	uint32_t refresh;
+};
+
+static int parse_limit(struct gpu_limits *limits, int opt, const char *value)
+{
+	switch (opt) {
+	case OPT_LIMIT_RESOURCES:
+		return parse_u32(opt, value, UINT32_MAX, false, &limits->resources);
+	case OPT_LIMIT_CONTEXTS:
+		return parse_u32(opt, value, UINT32_MAX, false, &limits->contexts);
+	case OPT_LIMIT_FENCES:
+		return parse_u32(opt, value, UINT32_MAX, false, &limits->fences);
+	case OPT_LIMIT_HOST_BYTES:
+		return parse_number(opt, value, UINT64_MAX, true, &limits->host_bytes);
+	case OPT_LIMIT_BACKING_BYTES:
+		return parse_number(opt, value, UINT64_MAX, true, &limits->backing_bytes);
+	default:
+		return parse_u32(opt, value, UINT32_MAX, true, &limits->command_bytes);
+	}
+}
+
+static int parse_choice(struct worker_options *options, int opt, const char *value)
+{
+	static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
+	static const char *const egls[] = { "auto", "gbm", "device", "surfaceless", NULL };
+	static const char *const displays[] = { "headless", "frontend", NULL };
+	static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
+	int i;
+
+	switch (opt) {
+	case OPT_RENDERER:
+		i = parse_name(opt, value, renderers, "auto, virgl or soft");
+		options->renderer = (enum worker_renderer)i;
+		return i;
+	case OPT_EGL:
+		i = parse_name(opt, value, egls, "auto, gbm, device or surfaceless");
+		options->egl = (enum egl_choice)i;
+		return i;
+	case OPT_DISPLAY:
+		i = parse_name(opt, value, displays, "headless or frontend");
+		options->display = (enum worker_display)i;
+		return i;
+	default:
+		i = parse_name(opt, value, levels, "error, warning, info or debug");
+		options->log_level = (enum log_level)i;
+		return i;
+	}
+}
+
+static int parse_outputs(
+    struct worker_options *options, struct parse_state *state, int opt, const char *value)
+{
+	switch (opt) {
+	case OPT_SCANOUTS:
+		return parse_u32(opt, value, DISPLAY_SCANOUTS_MAX, false, &options->scanouts);
+	case OPT_MODE:
+		if (state->modes == DISPLAY_SCANOUTS_MAX)
+			return bad_value(opt, value, "at most 16 modes are");
+		state->modes++;
+		return parse_mode(opt, value, &options->modes[state->modes - 1],
+		    &state->has_refresh[state->modes - 1]);
+	default:
+		if (parse_refresh(value, &state->refresh) < 0)
+			return bad_value(opt, value, "a rate in Hz, 0 to 1000,");
+		return 0;
+	}
+}
+
+static int parse_option(
+    struct worker_options *options, struct parse_state *state, int opt, const char *value)
+{
+	uint32_t n;
+	int r;
+
+	switch (opt) {
+	case OPT_SOCKET_PATH:
+		options->socket_path = value;
+		return 1;
+	case OPT_FD:
+		r = parse_u32(opt, value, 65535, false, &n);
+		options->fd = (int)n;
+		return r < 0 ? r : 1;
+	case OPT_ONCE:
+		options->once = true;
+		return 1;
+	case OPT_VIRGL:
+		options->renderer = WORKER_RENDERER_VIRGL;
+		return 1;
+	case OPT_RENDER_NODE:
+		options->render_node = value;
+		return 1;
+	case OPT_CAPSETS:
+		r = parse_capsets(opt, value, &options->capsets);
+		return r < 0 ? r : 1;
+	case OPT_PNG_DIR:
+		options->png_dir = value;
+		return 1;
+	case OPT_GUEST:
+		options->guest = value;
+		return 1;
+	case OPT_STATS:
+		options->stats = true;
+		return 1;
+	case OPT_PRINT_CAPABILITIES:
+		fputs(capabilities, stdout);
+		return 0;
+	case OPT_VERSION:
+		puts("gpudom-worker " GPUDOM_VERSION);
+		return 0;
+	case OPT_HELP:
+		fputs(help, stdout);
+		return 0;
+	case OPT_SCANOUTS:
+	case OPT_MODE:
+	case OPT_REFRESH:
+		r = parse_outputs(options, state, opt, value);
+		return r < 0 ? r : 1;
+	case OPT_RENDERER:
+	case OPT_EGL:
+	case OPT_DISPLAY:
+	case OPT_LOG_LEVEL:
+		r = parse_choice(options, opt, value);
+		return r < 0 ? r : 1;
+	case '?':
+		fprintf(stderr, "Try 'gpudom-worker --help'.\n");
+		return -EINVAL;
+	default:
+		r = parse_limit(&options->limits, opt, value);
+		return r < 0 ? r : 1;
+	}
+}
+
+/* Outputs stand side by side. */
+static void lay_out(struct worker_options *options, const struct parse_state *state)
+{
+	uint32_t x = 0;
+
+	if (!options->scanouts)
+		options->scanouts = state->modes ? state->modes : 1;
+	for (unsigned i = 0; i < options->scanouts; i++) {
+		struct display_mode *mode = &options->modes[i];
+
+		if (i >= state->modes) {
+			mode->width = 1024;
+			mode->height = 768;
+		}
+		if (!state->has_refresh[i])
+			mode->refresh = state->refresh;
+		mode->enabled = true;
+		mode->x = x;
+		x += mode->width;
+	}
+}
+
+static int check(const struct worker_options *options, const struct parse_state *state)
+{
+	if (!options->socket_path == (options->fd < 0)) {
+		fprintf(stderr, "gpudom-worker: one of --socket-path and --fd is needed; "
+				"try 'gpudom-worker --help'\n");
+		return -EINVAL;
+	}
+	if (state->modes > options->scanouts) {
+		fprintf(stderr, "gpudom-worker: more modes than --scanouts=%u\n", options->scanouts);
+		return -EINVAL;
+	}
+	if (options->png_dir && options->display != WORKER_DISPLAY_HEADLESS) {
+		fprintf(stderr, "gpudom-worker: --png-dir needs --display=headless\n");
+		return -EINVAL;
+	}
+	return 1;
+}
+
+int worker_options_parse(struct worker_options *options, int argc, char **argv)
+{
+	struct parse_state state = { .refresh = 60000 };
+	int opt, r;
+
+	*options = (struct worker_options){
+		.fd = -1,
+		.capsets = VIRGL_CAPSETS_ALL,
+		.limits = GPU_LIMITS_DEFAULT,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		r = parse_option(options, &state, opt, optarg);
+		if (r <= 0)
+			return r;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "gpudom-worker: what is '%s'? Try 'gpudom-worker --help'\n",
+		    argv[optind]);
+		return -EINVAL;
+	}
+	lay_out(options, &state);
+	return check(options, &state);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of gpudom-worker. */
+#ifndef GPUDOM_TOOLS_WORKER_OPTIONS_H
+#define GPUDOM_TOOLS_WORKER_OPTIONS_H
+
+#include "backend/display.h"
+#include "backend/gpu.h"
+#include "backend/log.h"
+#include "render/egl.h"
+
+enum worker_renderer { WORKER_RENDERER_AUTO, WORKER_RENDERER_VIRGL, WORKER_RENDERER_SOFT };
+enum worker_display { WORKER_DISPLAY_HEADLESS, WORKER_DISPLAY_FRONTEND };
+
+struct worker_options {
+	const char *socket_path; /* NULL: fd */
+	int fd;                  /* -1: socket_path */
+	bool once;
+	enum worker_renderer renderer;
+	enum egl_choice egl;
+	const char *render_node;
+	uint32_t capsets;
+	enum worker_display display;
+	unsigned scanouts;
+	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
+	const char *png_dir;
+	struct gpu_limits limits;
+	const char *guest;
+	bool stats;
+	enum log_level log_level;
+};
+
+/* 1: go on. 0: all is done (--help). -EINVAL: said on standard error what is wrong. Strings point
+ * into @argv. */
+int worker_options_parse(struct worker_options *options, int argc, char **argv);
+
+#endif
