@@ -49,7 +49,7 @@ static void virgl_log_line(const char *line)
 
 	if (!length)
 		return;
-	if (!virgl || !virgl->initialized)
+	if (!virgl || !virgl->initialized || virgl->chatty)
 		log_debug("virglrenderer: %.*s", length, line);
 	else
 		log_guest(&virgl->library_lines, "virglrenderer: %.*s", length, line);
@@ -268,7 +268,9 @@ static int virgl_get_capset(struct renderer *renderer, uint32_t id, uint32_t ver
 	if (!caps)
 		return -ENOMEM;
 	virgl_enter(virgl);
+	virgl->chatty = true;
 	virgl_renderer_fill_caps(id, version, caps);
+	virgl->chatty = false;
 	memcpy(to, caps, capset->max_size);
 	free(caps);
 	return 0;

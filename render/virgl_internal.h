@@ -30,8 +30,8 @@ struct virgl_resource {
 	struct id_entry entry;
 	enum virgl_home home;
 	bool is_2d;
-	bool attached; /* GL: has a backing */
 	/* Of a GL resource */
+	uint64_t backing_size; /* 0: none */
 	uint32_t target; /* enum pipe_texture_target */
 	uint32_t format, width, height, nr_samples;
 	bool y0_top;      /* the texture's first row is the top one */
@@ -60,6 +60,7 @@ struct virgl {
 	bool reads_bgra;  /* glReadPixels() knows GL_BGRA */
 	bool pack_invert; /* GL_MESA_pack_invert */
 
+	bool chatty; /* what the library says now is not news */
 	struct log_limit library_lines;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/checked.h"
+#include "render/pixel.h"
 #include "render/soft.h"
 #include "render/virgl_internal.h"
 
@@ -161,13 +162,14 @@ int virgl_attach_backing(
 		return -ENOENT;
 	if (resource->home != VIRGL_HOME_GL)
 		return virgl->soft->impl->attach_backing(virgl->soft, id, iov, iov_count);
-	if (resource->attached)
+	if (resource->backing_size)
 		return -EINVAL;
 	virgl_enter(virgl);
 	/* It reads the entries and does not write them. */
 	r = virgl_result(
 	    virgl_renderer_resource_attach_iov((int)id, (struct iovec *)iov, (int)iov_count));
-	resource->attached = r == 0;
+	if (r == 0)
+		resource->backing_size = iov_size(iov, iov_count);
 	return r;
 }
 
@@ -184,7 +186,7 @@ void virgl_detach_backing(struct renderer *renderer, uint32_t id)
 	}
 	virgl_enter(virgl);
 	virgl_renderer_resource_detach_iov((int)id, NULL, NULL);
-	resource->attached = false;
+	resource->backing_size = 0;
 }
 
 /* ---------------------------------------------------------------- contexts want a resource */
@@ -228,11 +230,12 @@ static int virgl_promote_2d(struct virgl *virgl, struct virgl_resource *resource
 	if (r == 0 && image.iov) {
 		r = virgl_result(virgl_renderer_resource_attach_iov(
 		    (int)id, (struct iovec *)image.iov, (int)image.iov_count));
-		resource->attached = r == 0;
+		resource->backing_size = iov_size(image.iov, image.iov_count);
 	}
 	if (r < 0) {
 		virgl_renderer_resource_unref(id);
 		resource->home = VIRGL_HOME_SOFT;
+		resource->backing_size = 0;
 		return r;
 	}
 	virgl->soft->impl->destroy_resource(virgl->soft, id);
@@ -308,12 +311,22 @@ static int virgl_call_read(const struct renderer_transfer *t, struct virgl_box *
 	    t->layer_stride, box, t->offset, NULL, 0);
 }
 
-/* virglrenderer checks boxes and the backing in the format's terms, but partly with signed sums. */
-static bool virgl_box_is_sane(const struct renderer_box *box)
+/*
+ * virglrenderer checks the box and the backing, in terms of the format, but with signed sums and 32-bit
+ * products. So each number is kept so small here that it can do no harm there: nothing may reach
+ * further than the backing.
+ */
+static bool virgl_transfer_is_sane(
+    const struct renderer_transfer *transfer, uint64_t backing_size)
 {
-	return range_inside(box->x, box->width, INT32_MAX) &&
+	const struct renderer_box *box = &transfer->box;
+
+	return transfer->level <= INT32_MAX && range_inside(box->x, box->width, INT32_MAX) &&
 	    range_inside(box->y, box->height, INT32_MAX) &&
-	    range_inside(box->z, box->depth, INT32_MAX);
+	    range_inside(box->z, box->depth, INT32_MAX) && transfer->offset < backing_size &&
+	    transfer->stride <= backing_size && transfer->layer_stride <= backing_size &&
+	    (uint64_t)transfer->stride * box->height <= UINT32_MAX &&
+	    (uint64_t)transfer->layer_stride * box->depth <= UINT32_MAX;
 }
 
 static int virgl_transfer_gl(struct virgl *virgl, struct virgl_resource *resource,
@@ -323,8 +336,7 @@ static int virgl_transfer_gl(struct virgl *virgl, struct virgl_resource *resourc
 	struct virgl_box box = { from->x, from->y, from->z, from->width, from->height,
 		from->depth ? from->depth : 1 };
 
-	if (!resource->attached || transfer->level > INT32_MAX || !virgl_box_is_sane(from) ||
-	    transfer->offset > INT64_MAX)
+	if (!virgl_transfer_is_sane(transfer, resource->backing_size))
 		return -EINVAL;
 	virgl_enter(virgl);
 	return virgl_result(call(transfer, &box));
