@@ -172,7 +172,13 @@ static void egl_close(struct egl *egl)
 			eglDestroyContext(egl->display, egl->own);
 		if (egl->surface != EGL_NO_SURFACE)
 			eglDestroySurface(egl->display, egl->surface);
-		eglTerminate(egl->display);
+		/*
+		 * Any other display is the library's, which returns the same one next time. Terminating
+		 * it would unload the driver, and with it what LeakSanitizer needs to find the memory that
+		 * a driver keeps.
+		 */
+		if (egl->gbm)
+			eglTerminate(egl->display);
 		eglReleaseThread();
 	}
 	if (egl->gbm)
