@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "backend/checked.h"
-#include "render/id_table.h"
+#include "backend/id_table.h"
 #include "render/pixel.h"
 
 struct soft_resource {

@@ -8,7 +8,7 @@
 #include "backend/log.h"
 #include "render/egl.h"
 #include "render/fence_queue.h"
-#include "render/id_table.h"
+#include "backend/id_table.h"
 #include "render/virgl.h"
 
 #define VIRGL_CAPSETS_MAX 2

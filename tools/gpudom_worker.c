@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpudom-worker: serves the virtio-gpu device of one guest to a vhost-user front end. This is where
+ * renderer, display, device and transport are plugged together.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "backend/display_socket.h"
+#include "backend/gpu.h"
+#include "backend/log.h"
+#include "backend/vhost_user.h"
+#include "render/headless.h"
+#include "render/soft.h"
+#include "render/virgl.h"
+#include "tools/worker_options.h"
+#include "xen/memory_grant.h"
+
+struct worker {
+	struct worker_options options;
+	sd_event *event;
+	struct renderer *renderer;
+	struct display *display;
+	struct virtio_device *device;
+	struct vhost_user *user; /* NULL: nobody is connected */
+	int listen_fd;           /* -1: none */
+	int gpu_fd;              /* the front end's display socket that we don't use; -1: none */
+	sd_event_source *listening;
+	sd_event_source *fences;
+};
+
+/* ---------------------------------------------------------------- pictures and counters */
+
+static void worker_write_pngs(struct worker *worker)
+{
+	const struct worker_options *options = &worker->options;
+	char *path;
+
+	if (!options->png_dir || options->display != WORKER_DISPLAY_HEADLESS)
+		return;
+	for (unsigned i = 0; i < options->scanouts; i++) {
+		if (asprintf(&path, "%s/scanout-%u.png", options->png_dir, i) < 0)
+			return;
+		if (headless_write_png(worker->display, i, path) == 0)
+			log_info("wrote %s", path);
+		free(path);
+	}
+}
+
+static void worker_print_stats(struct worker *worker)
+{
+	struct gpu_statistics s;
+	struct headless_stats shown = { 0 };
+
+	gpu_get_statistics(worker->device, &s);
+	if (worker->options.display == WORKER_DISPLAY_HEADLESS)
+		headless_get_stats(worker->display, 0, &shown);
+	printf("commands %llu errors %llu fences %llu frames %llu flushes %llu read-back %llu bytes\n",
+	    (unsigned long long)s.commands, (unsigned long long)s.errors,
+	    (unsigned long long)s.fences, (unsigned long long)s.frames,
+	    (unsigned long long)shown.flushes, (unsigned long long)shown.bytes_read);
+}
+
+/* ---------------------------------------------------------------- the connection */
+
+static void worker_listen(struct worker *worker, bool listen)
+{
+	if (worker->listening)
+		sd_event_source_set_enabled(
+		    worker->listening, listen ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static void worker_on_gpu_socket(void *data, int fd)
+{
+	struct worker *worker = data;
+
+	if (worker->options.display == WORKER_DISPLAY_FRONTEND) {
+		display_socket_set_fd(worker->display, fd);
+		return;
+	}
+	/* Its window stays black; closed, QEMU would complain about it. */
+	if (worker->gpu_fd >= 0)
+		close(worker->gpu_fd);
+	worker->gpu_fd = fd;
+}
+
+static void worker_disconnect(struct worker *worker)
+{
+	vhost_user_destroy(worker->user);
+	worker->user = NULL;
+	if (worker->gpu_fd >= 0)
+		close(worker->gpu_fd);
+	worker->gpu_fd = -1;
+}
+
+static void worker_on_closed(void *data, int error)
+{
+	struct worker *worker = data;
+
+	worker_disconnect(worker);
+	if (worker->listen_fd < 0 || worker->options.once)
+		sd_event_exit(worker->event, worker->listen_fd < 0 && error ? EXIT_FAILURE : 0);
+	else
+		worker_listen(worker, true);
+}
+
+static int worker_serve(struct worker *worker, int fd)
+{
+	const struct vhost_user_options options = {
+		.event = worker->event,
+		.device = worker->device,
+		.create_xen_memory = memory_grant_create,
+		.gpu_socket = worker_on_gpu_socket,
+		.closed = worker_on_closed,
+		.data = worker,
+	};
+	int r = vhost_user_create(&options, fd, &worker->user);
+
+	if (r < 0)
+		log_error("cannot serve the connection: %s", strerror(-r));
+	return r;
+}
+
+static int worker_on_connect(sd_event_source *source, int listen_fd, uint32_t events, void *data)
+{
+	struct worker *worker = data;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return 0; /* it went away again */
+	if (worker_serve(worker, fd) < 0)
+		close(fd);
+	else
+		worker_listen(worker, false); /* a second one waits for the first to end */
+	return 0;
+}
+
+/* Is there a socket at @address that nobody listens on any more? */
+static bool is_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+		errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int worker_open_socket(struct worker *worker)
+{
+	const char *path = worker->options.socket_path;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct sockaddr *const addr = (const struct sockaddr *)&address;
+	int r;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		log_error("%s: the path of a socket has at most %zu bytes", path,
+		    sizeof(address.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	memcpy(address.sun_path, path, strlen(path));
+	worker->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (worker->listen_fd < 0)
+		return -errno;
+	r = bind(worker->listen_fd, addr, sizeof(address));
+	if (r < 0 && errno == EADDRINUSE && is_stale(&address)) {
+		unlink(path);
+		r = bind(worker->listen_fd, addr, sizeof(address));
+	}
+	if (r < 0 || listen(worker->listen_fd, 1) < 0) {
+		r = -errno;
+		log_error("cannot listen on %s: %s", path, strerror(-r));
+		close(worker->listen_fd);
+		worker->listen_fd = -1;
+		return r;
+	}
+	return sd_event_add_io(worker->event, &worker->listening, worker->listen_fd, EPOLLIN,
+	    worker_on_connect, worker);
+}
+
+/* ---------------------------------------------------------------- the event loop */
+
+static int worker_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct worker *worker = data;
+
+	if (info->ssi_signo == SIGUSR1)
+		worker_write_pngs(worker);
+	else
+		sd_event_exit(worker->event, 0);
+	return 0;
+}
+
+static int worker_on_fences(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker *worker = data;
+
+	worker->renderer->impl->dispatch(worker->renderer);
+	return 0;
+}
+
+/* Signals are blocked before any library starts a thread, which would take them otherwise. */
+static int worker_catch_signals(struct worker *worker)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&set, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		r = sd_event_add_signal(worker->event, NULL, signals[i], worker_on_signal, worker);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- what it is made of */
+
+static int worker_create_renderer(struct worker *worker)
+{
+	const struct worker_options *options = &worker->options;
+	const struct virgl_options virgl = {
+		.egl = options->egl,
+		.render_node = options->render_node,
+		.capsets = options->capsets,
+	};
+	int r;
+
+	if (options->renderer != WORKER_RENDERER_SOFT && options->capsets) {
+		r = virgl_create(&virgl, &worker->renderer);
+		if (r == 0 || options->renderer == WORKER_RENDERER_VIRGL)
+			return r;
+		log_warning("the guest gets 2D only: OpenGL does not work here");
+	}
+	return soft_create(&worker->renderer);
+}
+
+static int worker_create_display(struct worker *worker)
+{
+	const struct worker_options *options = &worker->options;
+	struct headless_options headless = { .event = worker->event };
+
+	if (options->display == WORKER_DISPLAY_FRONTEND)
+		return display_socket_create(worker->event, &worker->display);
+	memcpy(headless.modes, options->modes, sizeof(headless.modes));
+	return headless_create(&headless, &worker->display);
+}
+
+static int worker_create_device(struct worker *worker)
+{
+	const struct gpu_options options = {
+		.renderer = worker->renderer,
+		.display = worker->display,
+		.scanouts = worker->options.scanouts,
+		.limits = worker->options.limits,
+	};
+	int fd, r;
+
+	r = gpu_create(&options, &worker->device);
+	if (r < 0)
+		return r;
+	fd = worker->renderer->impl->get_fd(worker->renderer);
+	if (fd < 0)
+		return 0;
+	return sd_event_add_io(
+	    worker->event, &worker->fences, fd, EPOLLIN, worker_on_fences, worker);
+}
+
+static int worker_init(struct worker *worker)
+{
+	int r;
+
+	r = sd_event_new(&worker->event);
+	if (r < 0)
+		return r;
+	r = worker_catch_signals(worker);
+	if (r < 0)
+		return r;
+	r = worker_create_renderer(worker);
+	if (r < 0)
+		return r;
+	r = worker_create_display(worker);
+	if (r < 0)
+		return r;
+	r = worker_create_device(worker);
+	if (r < 0)
+		return r;
+	return worker->options.socket_path ? worker_open_socket(worker)
+					   : worker_serve(worker, worker->options.fd);
+}
+
+static void worker_finish(struct worker *worker)
+{
+	worker_disconnect(worker);
+	if (worker->device) {
+		worker_write_pngs(worker);
+		if (worker->options.stats)
+			worker_print_stats(worker);
+		worker->device->impl->destroy(worker->device);
+	}
+	sd_event_source_disable_unref(worker->fences);
+	sd_event_source_disable_unref(worker->listening);
+	if (worker->display)
+		worker->display->impl->destroy(worker->display);
+	if (worker->renderer)
+		worker->renderer->impl->destroy(worker->renderer);
+	if (worker->listen_fd >= 0) {
+		unlink(worker->options.socket_path);
+		close(worker->listen_fd);
+	}
+	sd_event_unref(worker->event);
+}
+
+int main(int argc, char **argv)
+{
+	struct worker worker = { .listen_fd = -1, .gpu_fd = -1 };
+	char subject[128];
+	int r;
+
+	r = worker_options_parse(&worker.options, argc, argv);
+	if (r <= 0)
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (worker.options.guest)
+		snprintf(subject, sizeof(subject), "guest %s", worker.options.guest);
+	log_init(worker.options.log_level, worker.options.guest ? subject : NULL);
+
+	r = worker_init(&worker);
+	if (r < 0) {
+		log_error("the worker does not start: %s", strerror(-r));
+	} else {
+		sd_notify(0, "READY=1");
+		r = sd_event_loop(worker.event);
+		if (r < 0)
+			log_error("the event loop failed: %s", strerror(-r));
+	}
+	worker_finish(&worker);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
