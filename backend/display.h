@@ -83,7 +83,8 @@ struct display_impl {
 	 * rises) when it is visible, also when the source goes away before. */
 	void (*flush)(struct display *display, unsigned scanout, const struct display_rect *damage,
 	    uint64_t serial);
-	/* NULL hides it. @cursor is copied. The position is of the hot spot. */
+	/* NULL hides it. @cursor is copied. The position is that of its first pixel, not of the hot
+	 * spot, and signed: Linux sends the cursor plane's corner. */
 	void (*set_cursor)(struct display *display, unsigned scanout,
 	    const struct display_cursor *cursor, uint32_t x, uint32_t y);
 	void (*move_cursor)(struct display *display, unsigned scanout, uint32_t x, uint32_t y);

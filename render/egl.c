@@ -18,7 +18,8 @@
 #define RENDER_NODE_LAST 191
 #define DEVICES_MAX 32
 
-#ifndef EGL_DRM_RENDER_NODE_FILE_EXT /* libepoxy before 1.5.10 has no EGL_EXT_device_drm_render_node */
+#ifndef EGL_DRM_RENDER_NODE_FILE_EXT /* libepoxy before 1.5.10 has no \
+					EGL_EXT_device_drm_render_node */
 #define EGL_DRM_RENDER_NODE_FILE_EXT 0x3377
 #endif
 
@@ -59,14 +60,12 @@ static bool has_extension(const struct egl *egl, const char *name)
 
 EGLContext egl_create_context(struct egl *egl, int major, int minor, bool compatibility)
 {
-	EGLint attributes[] = {
-		EGL_CONTEXT_MAJOR_VERSION, major, EGL_CONTEXT_MINOR_VERSION, minor,
+	EGLint attributes[] = { EGL_CONTEXT_MAJOR_VERSION, major, EGL_CONTEXT_MINOR_VERSION, minor,
 		/* Only for desktop GL; overwritten for GLES */
 		EGL_CONTEXT_OPENGL_PROFILE_MASK,
 		compatibility ? EGL_CONTEXT_OPENGL_COMPATIBILITY_PROFILE_BIT
 			      : EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT,
-		EGL_NONE
-	};
+		EGL_NONE };
 
 	if (egl->api == EGL_OPENGL_ES_API)
 		attributes[4] = EGL_NONE;
@@ -115,8 +114,8 @@ static int egl_create_own_context(struct egl *egl)
 		if (!eglBindAPI(tries[i].api))
 			continue;
 		egl->api = tries[i].api;
-		egl->own = egl_create_context(
-		    egl, tries[i].major, tries[i].minor, tries[i].compatibility);
+		egl->own =
+		    egl_create_context(egl, tries[i].major, tries[i].minor, tries[i].compatibility);
 		if (egl->own != EGL_NO_CONTEXT)
 			break;
 	}
@@ -173,9 +172,9 @@ static void egl_close(struct egl *egl)
 		if (egl->surface != EGL_NO_SURFACE)
 			eglDestroySurface(egl->display, egl->surface);
 		/*
-		 * Any other display is the library's, which returns the same one next time. Terminating
-		 * it would unload the driver, and with it what LeakSanitizer needs to find the memory that
-		 * a driver keeps.
+		 * Any other display is the library's, which returns the same one next time.
+		 * Terminating it would unload the driver, and with it what LeakSanitizer needs to
+		 * find the memory that a driver keeps.
 		 */
 		if (egl->gbm)
 			eglTerminate(egl->display);
@@ -361,8 +360,8 @@ int egl_export_texture(struct egl *egl, unsigned name, struct display_dmabuf *dm
 
 	if (!egl->can_export)
 		return -ENOTSUP;
-	image = eglCreateImageKHR(egl->display, egl->own, EGL_GL_TEXTURE_2D_KHR,
-	    (EGLClientBuffer)(uintptr_t)name, NULL);
+	image = eglCreateImageKHR(
+	    egl->display, egl->own, EGL_GL_TEXTURE_2D_KHR, (EGLClientBuffer)(uintptr_t)name, NULL);
 	if (image == EGL_NO_IMAGE_KHR)
 		return -ENOTSUP;
 	if (!eglExportDMABUFImageQueryMESA(egl->display, image, &fourcc, &planes, NULL) ||

@@ -18,8 +18,8 @@ struct fence_queue {
 int fence_queue_add(struct fence_queue *queue, uint64_t fence, uint32_t *name);
 /* Takes the last one back: it was not created after all. */
 void fence_queue_undo(struct fence_queue *queue);
-/* The fence called @name and all before it are done: takes them out and tells the last one's number.
- * false: no such fence (any more). */
+/* The fence called @name and all before it are done: takes them out and tells the last one's
+ * number. false: no such fence (any more). */
 bool fence_queue_retire(struct fence_queue *queue, uint32_t name, uint64_t *fence);
 /* Forgets all; their names stay used up. */
 void fence_queue_clear(struct fence_queue *queue);

@@ -13,6 +13,12 @@
 
 #define PIXEL_SIZE 4
 
+struct headless_cursor {
+	bool visible;
+	uint32_t x, y; /* of its first pixel; signed to who reads them */
+	struct display_cursor image;
+};
+
 struct headless_output {
 	struct headless *headless;
 	unsigned index;
@@ -27,9 +33,8 @@ struct headless_output {
 	uint64_t serial;            /* of the last flush */
 	bool owed;                  /* shown() for it */
 
-	bool cursor_visible;
-	uint32_t cursor_x, cursor_y;
-	struct display_cursor cursor;
+	struct headless_cursor cursor;
+	struct headless_cursor last_cursor; /* when the last source went away */
 
 	struct headless_stats stats;
 	struct log_limit read_errors;
@@ -168,8 +173,10 @@ static void headless_set_source(
 {
 	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
 
-	if (!source)
+	if (!source && output->source) {
 		headless_read(output);
+		output->last_cursor = output->cursor;
+	}
 	output->source = source;
 	output->damage = source ? (struct display_rect){ 0, 0, source->width, source->height }
 				: (struct display_rect){ 0 };
@@ -179,8 +186,8 @@ static void headless_set_source(
 	}
 }
 
-static void headless_flush(struct display *display, unsigned scanout,
-    const struct display_rect *damage, uint64_t serial)
+static void headless_flush(
+    struct display *display, unsigned scanout, const struct display_rect *damage, uint64_t serial)
 {
 	struct headless *headless = headless_from_display(display);
 	struct headless_output *output = &headless->outputs[scanout];
@@ -200,19 +207,19 @@ static void headless_set_cursor(struct display *display, unsigned scanout,
 {
 	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
 
-	output->cursor_visible = cursor;
-	output->cursor_x = x;
-	output->cursor_y = y;
+	output->cursor.visible = cursor;
+	output->cursor.x = x;
+	output->cursor.y = y;
 	if (cursor)
-		output->cursor = *cursor;
+		output->cursor.image = *cursor;
 }
 
 static void headless_move_cursor(struct display *display, unsigned scanout, uint32_t x, uint32_t y)
 {
 	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
 
-	output->cursor_x = x;
-	output->cursor_y = y;
+	output->cursor.x = x;
+	output->cursor.y = y;
 }
 
 static void headless_destroy(struct display *display)
@@ -280,10 +287,13 @@ static void blend_premultiplied(uint8_t *to, uint32_t argb)
 
 static void headless_blend_cursor(const struct headless_output *output, uint8_t *pixels)
 {
-	const struct display_cursor *cursor = &output->cursor;
-	const int64_t left = (int64_t)output->cursor_x - cursor->hot_x;
-	const int64_t top = (int64_t)output->cursor_y - cursor->hot_y;
+	const struct headless_cursor *cursor =
+	    output->source ? &output->cursor : &output->last_cursor;
+	/* It can stick out to the left and at the top: Linux sends the plane's signed corner. */
+	const int64_t left = (int32_t)cursor->x, top = (int32_t)cursor->y;
 
+	if (!cursor->visible)
+		return;
 	for (int64_t y = 0; y < DISPLAY_CURSOR_SIZE; y++) {
 		for (int64_t x = 0; x < DISPLAY_CURSOR_SIZE; x++) {
 			if (left + x < 0 || left + x >= output->width || top + y < 0 ||
@@ -291,13 +301,13 @@ static void headless_blend_cursor(const struct headless_output *output, uint8_t 
 				continue;
 			blend_premultiplied(
 			    pixels + ((top + y) * output->width + left + x) * PIXEL_SIZE,
-			    cursor->pixels[y * DISPLAY_CURSOR_SIZE + x]);
+			    cursor->image.pixels[y * DISPLAY_CURSOR_SIZE + x]);
 		}
 	}
 }
 
-int headless_capture(struct display *display, unsigned scanout, uint32_t *width, uint32_t *height,
-    void **pixels)
+int headless_capture(
+    struct display *display, unsigned scanout, uint32_t *width, uint32_t *height, void **pixels)
 {
 	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
 	size_t size;
@@ -310,8 +320,7 @@ int headless_capture(struct display *display, unsigned scanout, uint32_t *width,
 	if (!*pixels)
 		return -ENOMEM;
 	memcpy(*pixels, output->pixels, size);
-	if (output->cursor_visible)
-		headless_blend_cursor(output, *pixels);
+	headless_blend_cursor(output, *pixels);
 	*width = output->width;
 	*height = output->height;
 	return 0;

@@ -36,8 +36,8 @@ void headless_set_modes(
 
 /* What a person in front of @scanout would see, cursor included, as XRGB8888 rows of width * 4
  * bytes; *@pixels is the caller's to free. -ENOENT: nothing was ever shown there. */
-int headless_capture(struct display *display, unsigned scanout, uint32_t *width, uint32_t *height,
-    void **pixels);
+int headless_capture(
+    struct display *display, unsigned scanout, uint32_t *width, uint32_t *height, void **pixels);
 
 /* The same into a file. -ENOENT, or what writing it gave (logged). */
 int headless_write_png(struct display *display, unsigned scanout, const char *path);

@@ -27,7 +27,7 @@ uint64_t iov_size(const struct iovec *iov, unsigned count);
 struct iov_cursor {
 	const struct iovec *iov;
 	unsigned count;
-	uint64_t base;  /* offset of iov[0] in the whole */
+	uint64_t base; /* offset of iov[0] in the whole */
 };
 
 static inline void iov_cursor_init(

@@ -98,8 +98,8 @@ static int soft_create_blob(struct renderer *renderer, uint32_t id, uint32_t ctx
 
 static void soft_destroy_resource(struct renderer *renderer, uint32_t id)
 {
-	struct soft_resource *resource = (struct soft_resource *)id_table_remove(
-	    &soft_from_renderer(renderer)->resources, id);
+	struct soft_resource *resource =
+	    (struct soft_resource *)id_table_remove(&soft_from_renderer(renderer)->resources, id);
 
 	if (!resource)
 		return;
@@ -157,13 +157,13 @@ int soft_get_image(struct renderer *renderer, uint32_t id, struct soft_image *im
 static bool box_inside(const struct renderer_box *box, uint32_t width, uint32_t height)
 {
 	return box->width && box->height && box->z == 0 && box->depth <= 1 &&
-	    range_inside(box->x, box->width, width) && range_inside(box->y, box->height, height);
+	       range_inside(box->x, box->width, width) && range_inside(box->y, box->height, height);
 }
 
 /*
  * virtio 1.2, 5.7.6.8: "VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D: Transfer from guest memory to host
- * resource. [...] The driver can fill any rectangle", whose first byte is at @offset of the backing,
- * with rows as far apart as those of the whole resource.
+ * resource. [...] The driver can fill any rectangle", whose first byte is at @offset of the
+ * backing, with rows as far apart as those of the whole resource.
  */
 static int soft_transfer_to_host(
     struct renderer *renderer, const struct renderer_transfer *transfer)
@@ -179,7 +179,8 @@ static int soft_transfer_to_host(
 		return -ENOENT;
 	if (!resource->pixels)
 		return 0; /* a blob's pages are its content */
-	if (!resource->iov || transfer->level || !box_inside(box, resource->width, resource->height))
+	if (!resource->iov || transfer->level ||
+	    !box_inside(box, resource->width, resource->height))
 		return -EINVAL;
 	stride = (size_t)resource->width * PIXEL_SIZE;
 	if (transfer->stride && transfer->stride != stride)
@@ -237,7 +238,7 @@ static int read_blob(const struct soft_resource *resource, const struct renderer
     const struct display_rect *rect, bool alpha, uint8_t *to, size_t stride)
 {
 	uint64_t offset = (uint64_t)scanout->offset + (uint64_t)rect->y * scanout->stride +
-	    (uint64_t)rect->x * PIXEL_SIZE;
+			  (uint64_t)rect->x * PIXEL_SIZE;
 	uint64_t length =
 	    (uint64_t)(rect->height - 1) * scanout->stride + (uint64_t)rect->width * PIXEL_SIZE;
 	struct iov_cursor cursor;
@@ -262,8 +263,7 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 
 	if (!resource)
 		return -ENOENT;
-	if (!rect->width || !rect->height ||
-	    !range_inside(rect->x, rect->width, scanout->width) ||
+	if (!rect->width || !rect->height || !range_inside(rect->x, rect->width, scanout->width) ||
 	    !range_inside(rect->y, rect->height, scanout->height))
 		return -EINVAL;
 	if (!resource->pixels)
@@ -275,7 +275,8 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 	from_stride = (size_t)resource->width * PIXEL_SIZE;
 	from = resource->pixels + rect->y * from_stride + (size_t)rect->x * PIXEL_SIZE;
 	if (rect->width == resource->width && stride == from_stride) {
-		pixel_convert(resource->format, alpha, to, from, (size_t)rect->width * rect->height);
+		pixel_convert(
+		    resource->format, alpha, to, from, (size_t)rect->width * rect->height);
 		return 0;
 	}
 	for (uint32_t y = 0; y < rect->height; y++)

@@ -407,13 +407,15 @@ static const struct renderer_impl virgl_impl = {
 
 static int virgl_start_library(struct virgl *virgl)
 {
-	int flags = VIRGL_RENDERER_THREAD_SYNC | (egl_is_gles(virgl->egl) ? VIRGL_RENDERER_USE_GLES : 0);
+	int flags =
+	    VIRGL_RENDERER_THREAD_SYNC | (egl_is_gles(virgl->egl) ? VIRGL_RENDERER_USE_GLES : 0);
 	int r;
 
 	/* A debugging switch that makes fences a matter of polling */
 	unsetenv("VIRGL_DISABLE_MT");
 	virgl->callbacks = (struct virgl_renderer_callbacks){
-		.version = 3, /* 4 would let it make contexts and buffers on our display by itself */
+		.version =
+		    3, /* 4 would let it make contexts and buffers on our display by itself */
 		.write_fence = virgl_on_fence,
 		.create_gl_context = virgl_on_create_gl_context,
 		.destroy_gl_context = virgl_on_destroy_gl_context,

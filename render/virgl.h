@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The renderer on virglrenderer (0.10.4 and later): OpenGL for contexts, and a software renderer for
- * the 2D resources that no context uses. virglrenderer keeps process-wide state: one of these in
- * a process at a time.
+ * The renderer on virglrenderer (0.10.4 and later): OpenGL for contexts, and a software renderer
+ * for the 2D resources that no context uses. virglrenderer keeps process-wide state: one of these
+ * in a process at a time.
  */
 #ifndef GPUDOM_RENDER_VIRGL_H
 #define GPUDOM_RENDER_VIRGL_H

@@ -5,10 +5,10 @@
 
 #include <virgl/virglrenderer.h>
 
+#include "backend/id_table.h"
 #include "backend/log.h"
 #include "render/egl.h"
 #include "render/fence_queue.h"
-#include "backend/id_table.h"
 #include "render/virgl.h"
 
 #define VIRGL_CAPSETS_MAX 2
@@ -23,7 +23,7 @@ struct virgl_context {
 enum virgl_home {
 	VIRGL_HOME_SOFT, /* 2D or blob: in the soft renderer alone */
 	VIRGL_HOME_BLOB, /* in the soft renderer, and known to virglrenderer */
-	VIRGL_HOME_GL,   /* in virglrenderer alone: a 3D resource, or a 2D one that a context uses */
+	VIRGL_HOME_GL, /* in virglrenderer alone: a 3D resource, or a 2D one that a context uses */
 };
 
 struct virgl_resource {
@@ -32,7 +32,7 @@ struct virgl_resource {
 	bool is_2d;
 	/* Of a GL resource */
 	uint64_t backing_size; /* 0: none */
-	uint32_t target; /* enum pipe_texture_target */
+	uint32_t target;       /* enum pipe_texture_target */
 	uint32_t format, width, height, nr_samples;
 	bool y0_top;      /* the texture's first row is the top one */
 	uint32_t texture; /* GL's name; 0: none */

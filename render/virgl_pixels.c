@@ -89,7 +89,7 @@ static void virgl_finish_rows(struct virgl *virgl, const struct virgl_resource *
 		return;
 	for (uint32_t y = 0; y < rect->height; y++)
 		pixel_convert(virgl->reads_bgra ? VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM
-			: opaque		? VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM
+			      : opaque          ? VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM
 						: VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM,
 		    alpha, to + y * stride, to + y * stride, rect->width);
 }
@@ -99,15 +99,13 @@ static int virgl_read_texture(struct virgl *virgl, const struct virgl_resource *
 {
 	const GLenum target =
 	    resource->target == PIPE_TEXTURE_RECT ? GL_TEXTURE_RECTANGLE : GL_TEXTURE_2D;
-	const uint32_t y =
-	    resource->y0_top ? rect->y : resource->height - rect->y - rect->height;
+	const uint32_t y = resource->y0_top ? rect->y : resource->height - rect->y - rect->height;
 	int r;
 
 	r = virgl_enter_own(virgl);
 	if (r < 0)
 		return r;
-	glFramebufferTexture2D(
-	    GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, target, resource->texture, 0);
+	glFramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, target, resource->texture, 0);
 	if (glCheckFramebufferStatus(GL_FRAMEBUFFER) != GL_FRAMEBUFFER_COMPLETE) {
 		r = -ENOTSUP;
 		goto out;
@@ -130,7 +128,7 @@ out:
 static bool virgl_is_picture(const struct virgl_resource *resource)
 {
 	return resource->texture && resource->nr_samples <= 1 &&
-	    (resource->target == PIPE_TEXTURE_2D || resource->target == PIPE_TEXTURE_RECT);
+	       (resource->target == PIPE_TEXTURE_2D || resource->target == PIPE_TEXTURE_RECT);
 }
 
 int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *scanout,

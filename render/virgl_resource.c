@@ -17,8 +17,8 @@ struct virgl_box {
 	uint32_t x, y, z, w, h, d;
 };
 
-/* VIRGL_RESOURCE_Y_0_TOP. For virglrenderer it means that the rows of the texture run from the bottom
- * up, as GL counts them, so that the resource's row 0 is on top of what GL draws. */
+/* VIRGL_RESOURCE_Y_0_TOP. For virglrenderer it means that the rows of the texture run from the
+ * bottom up, as GL counts them, so that the resource's row 0 is on top of what GL draws. */
 #define RESOURCE_Y_0_TOP 1u
 
 /* The library may know a longer structure than the header that we were built with. */
@@ -63,8 +63,8 @@ static void virgl_drop(struct virgl *virgl, uint32_t id)
 }
 
 /* Creates @create in virglrenderer. */
-static int virgl_create_gl(struct virgl *virgl, struct virgl_resource *resource,
-    const struct renderer_resource *create)
+static int virgl_create_gl(
+    struct virgl *virgl, struct virgl_resource *resource, const struct renderer_resource *create)
 {
 	struct virgl_renderer_resource_create_args args = {
 		.handle = resource->entry.id,
@@ -296,13 +296,12 @@ void virgl_detach_resource(struct renderer *renderer, uint32_t ctx_id, uint32_t 
 
 /* ---------------------------------------------------------------- transfers */
 
-typedef int (*virgl_transfer_call)(
-    const struct renderer_transfer *transfer, struct virgl_box *box);
+typedef int (*virgl_transfer_call)(const struct renderer_transfer *transfer, struct virgl_box *box);
 
 static int virgl_call_write(const struct renderer_transfer *t, struct virgl_box *box)
 {
-	return virgl_renderer_transfer_write_iov(t->resource_id, t->ctx_id, (int)t->level, t->stride,
-	    t->layer_stride, box, t->offset, NULL, 0);
+	return virgl_renderer_transfer_write_iov(t->resource_id, t->ctx_id, (int)t->level,
+	    t->stride, t->layer_stride, box, t->offset, NULL, 0);
 }
 
 static int virgl_call_read(const struct renderer_transfer *t, struct virgl_box *box)
@@ -312,21 +311,20 @@ static int virgl_call_read(const struct renderer_transfer *t, struct virgl_box *
 }
 
 /*
- * virglrenderer checks the box and the backing, in terms of the format, but with signed sums and 32-bit
- * products. So each number is kept so small here that it can do no harm there: nothing may reach
- * further than the backing.
+ * virglrenderer checks the box and the backing, in terms of the format, but with signed sums and
+ * 32-bit products. So each number is kept so small here that it can do no harm there: nothing may
+ * reach further than the backing.
  */
-static bool virgl_transfer_is_sane(
-    const struct renderer_transfer *transfer, uint64_t backing_size)
+static bool virgl_transfer_is_sane(const struct renderer_transfer *transfer, uint64_t backing_size)
 {
 	const struct renderer_box *box = &transfer->box;
 
 	return transfer->level <= INT32_MAX && range_inside(box->x, box->width, INT32_MAX) &&
-	    range_inside(box->y, box->height, INT32_MAX) &&
-	    range_inside(box->z, box->depth, INT32_MAX) && transfer->offset < backing_size &&
-	    transfer->stride <= backing_size && transfer->layer_stride <= backing_size &&
-	    (uint64_t)transfer->stride * box->height <= UINT32_MAX &&
-	    (uint64_t)transfer->layer_stride * box->depth <= UINT32_MAX;
+	       range_inside(box->y, box->height, INT32_MAX) &&
+	       range_inside(box->z, box->depth, INT32_MAX) && transfer->offset < backing_size &&
+	       transfer->stride <= backing_size && transfer->layer_stride <= backing_size &&
+	       (uint64_t)transfer->stride * box->height <= UINT32_MAX &&
+	       (uint64_t)transfer->layer_stride * box->depth <= UINT32_MAX;
 }
 
 static int virgl_transfer_gl(struct virgl *virgl, struct virgl_resource *resource,

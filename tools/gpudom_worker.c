@@ -14,7 +14,6 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#include "backend/display_socket.h"
 #include "backend/gpu.h"
 #include "backend/log.h"
 #include "backend/vhost_user.h"
@@ -63,7 +62,8 @@ static void worker_print_stats(struct worker *worker)
 	gpu_get_statistics(worker->device, &s);
 	if (worker->options.display == WORKER_DISPLAY_HEADLESS)
 		headless_get_stats(worker->display, 0, &shown);
-	printf("commands %llu errors %llu fences %llu frames %llu flushes %llu read-back %llu bytes\n",
+	printf(
+	    "commands %llu errors %llu fences %llu frames %llu flushes %llu read-back %llu bytes\n",
 	    (unsigned long long)s.commands, (unsigned long long)s.errors,
 	    (unsigned long long)s.fences, (unsigned long long)s.frames,
 	    (unsigned long long)shown.flushes, (unsigned long long)shown.bytes_read);
@@ -74,18 +74,13 @@ static void worker_print_stats(struct worker *worker)
 static void worker_listen(struct worker *worker, bool listen)
 {
 	if (worker->listening)
-		sd_event_source_set_enabled(
-		    worker->listening, listen ? SD_EVENT_ON : SD_EVENT_OFF);
+		sd_event_source_set_enabled(worker->listening, listen ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static void worker_on_gpu_socket(void *data, int fd)
 {
 	struct worker *worker = data;
 
-	if (worker->options.display == WORKER_DISPLAY_FRONTEND) {
-		display_socket_set_fd(worker->display, fd);
-		return;
-	}
 	/* Its window stays black; closed, QEMU would complain about it. */
 	if (worker->gpu_fd >= 0)
 		close(worker->gpu_fd);
@@ -191,7 +186,8 @@ static int worker_open_socket(struct worker *worker)
 
 /* ---------------------------------------------------------------- the event loop */
 
-static int worker_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+static int worker_on_signal(
+    sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct worker *worker = data;
 
@@ -257,8 +253,10 @@ static int worker_create_display(struct worker *worker)
 	const struct worker_options *options = &worker->options;
 	struct headless_options headless = { .event = worker->event };
 
-	if (options->display == WORKER_DISPLAY_FRONTEND)
-		return display_socket_create(worker->event, &worker->display);
+	if (options->display == WORKER_DISPLAY_FRONTEND) {
+		log_error("--display=frontend is not there yet");
+		return -ENOTSUP;
+	}
 	memcpy(headless.modes, options->modes, sizeof(headless.modes));
 	return headless_create(&headless, &worker->display);
 }

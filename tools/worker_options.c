@@ -190,8 +190,8 @@ static int parse_mode(int opt, const char *value, struct display_mode *mode, boo
 		return bad_value(opt, value, expected);
 	value = end + 1;
 	height = strtoul(value, &end, 10);
-	if (end == value || (*end && *end != '@') || !width || !height ||
-	    width > MODE_SIZE_MAX || height > MODE_SIZE_MAX)
+	if (end == value || (*end && *end != '@') || !width || !height || width > MODE_SIZE_MAX ||
+	    height > MODE_SIZE_MAX)
 		return bad_value(opt, value, expected);
 	*has_refresh = *end == '@';
 	if (*has_refresh && parse_refresh(end + 1, &mode->refresh) < 0)
@@ -396,7 +396,8 @@ static int check(const struct worker_options *options, const struct parse_state 
 		return -EINVAL;
 	}
 	if (state->modes > options->scanouts) {
-		fprintf(stderr, "gpudom-worker: more modes than --scanouts=%u\n", options->scanouts);
+		fprintf(
+		    stderr, "gpudom-worker: more modes than --scanouts=%u\n", options->scanouts);
 		return -EINVAL;
 	}
 	if (options->png_dir && options->display != WORKER_DISPLAY_HEADLESS) {

@@ -93,8 +93,8 @@ static int reset(void **state)
 
 /* ---------------------------------------------------------------- helpers */
 
-static void create_target(
-    struct renderer *r, uint32_t id, uint32_t format, uint32_t width, uint32_t height, uint32_t flags)
+static void create_target(struct renderer *r, uint32_t id, uint32_t format, uint32_t width,
+    uint32_t height, uint32_t flags)
 {
 	const struct renderer_resource create = {
 		.target = PIPE_TEXTURE_2D,
@@ -202,8 +202,9 @@ static void a_clear_retires_its_fence_and_shows_its_colour(void **state)
 		if (r->impl->create_fence(r, &global, UINT64_C(0x500000000) + i) == 0)
 			wait_for(f, &f->global, UINT64_C(0x500000000) + i);
 		memset(pixels, 0, sizeof(pixels));
-		assert_int_equal(read_rect(r, id, 64, 32,
-				     (struct display_rect){ 0, 0, 64, 32 }, true, pixels), 0);
+		assert_int_equal(
+		    read_rect(r, id, 64, 32, (struct display_rect){ 0, 0, 64, 32 }, true, pixels),
+		    0);
 		for (int p = 0; p < 64 * 32; p++)
 			assert_int_equal(pixels[p] & 0xfffffff8, 0xffff0033 & 0xfffffff8);
 	}
@@ -263,9 +264,9 @@ static void transfers_and_frames_agree(void **state)
 		/* Split in the middle of a pixel */
 		struct iovec iov[3] = { { backing, 1001 }, { (uint8_t *)backing + 1001, 4096 },
 			{ (uint8_t *)backing + 5097, sizeof(backing) - 5097 } };
-		struct renderer_transfer all = { .resource_id = id,
-			.ctx_id = CTX,
-			.box = { 0, 0, 0, W, H, 1 } };
+		struct renderer_transfer all = {
+			.resource_id = id, .ctx_id = CTX, .box = { 0, 0, 0, W, H, 1 }
+		};
 		struct renderer_transfer part = all;
 
 		create_target(r, id, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, W, H, flags);
@@ -294,8 +295,7 @@ static void transfers_and_frames_agree(void **state)
 				const bool in = x >= 1 && x < 21 && y >= 1 && y < 8;
 				const uint32_t *want = in ? backing : before;
 
-				assert_int_equal(
-				    result[y * 30 + x], want[(y + 2) * W + x + 4]);
+				assert_int_equal(result[y * 30 + x], want[(y + 2) * W + x + 4]);
 			}
 
 		/* And back */
@@ -306,8 +306,8 @@ static void transfers_and_frames_agree(void **state)
 			for (int x = 0; x < W; x++) {
 				const bool in = x >= 5 && x < 25 && y >= 3 && y < 10;
 
-				assert_int_equal(backing[y * W + x],
-				    in ? result[y * W + x] : before[y * W + x]);
+				assert_int_equal(
+				    backing[y * W + x], in ? result[y * W + x] : before[y * W + x]);
 			}
 	}
 }
@@ -362,10 +362,9 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	static uint32_t backing[W * H], result[W * H];
 	static const float blue[4] = { 0, 0, 1, 1 };
 	struct iovec iov[2] = { { backing, 1000 }, { backing + 250, sizeof(backing) - 1000 } };
-	const struct renderer_resource create = { .is_2d = true,
-		.format = VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
-		.width = W,
-		.height = H };
+	const struct renderer_resource create = {
+		.is_2d = true, .format = VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, .width = W, .height = H
+	};
 	struct renderer_transfer t = { .resource_id = 3, .box = { 0, 0, 0, W, H, 1 } };
 	const struct display_rect all = { 0, 0, W, H };
 
@@ -396,8 +395,7 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	assert_int_equal(r->impl->transfer_to_host(r, &t), 0);
 	assert_int_equal(read_rect(r, 3, W, H, all, true, result), 0);
 	assert_int_equal(result[0], 0xff0000ff);
-	assert_memory_equal(
-	    result + W * (H / 2), backing + W * (H / 2), sizeof(backing) / 2);
+	assert_memory_equal(result + W * (H / 2), backing + W * (H / 2), sizeof(backing) / 2);
 
 	r->impl->detach_backing(r, 3);
 	assert_int_equal(r->impl->transfer_to_host(r, &t), -EINVAL);
@@ -415,7 +413,8 @@ static void a_guest_blob_is_read_from_its_pages(void **state)
 	struct renderer *r = f->renderer;
 	enum { W = 10, H = 8, STRIDE = 64 };
 	static uint32_t backing[STRIDE / 4 * H], result[W * H];
-	struct iovec iov[2] = { { backing, 70 }, { (uint8_t *)backing + 70, sizeof(backing) - 70 } };
+	struct iovec iov[2] = { { backing, 70 },
+		{ (uint8_t *)backing + 70, sizeof(backing) - 70 } };
 	const struct renderer_scanout scanout = { .resource_id = 8,
 		.format = VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
 		.stride = STRIDE,
