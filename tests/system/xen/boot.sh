@@ -5,6 +5,7 @@
 # gives a shell on this terminal (Ctrl-A three times: Xen's own console).
 #   -d DIR        what this run leaves: console.log, out/ (dom0's /share/out); default build/xen/run
 #   -x OPTIONS    Xen's access control; default "xsm=flask flask=enforcing"
+#   -k XEN        the hypervisor; default that of build-xen.sh
 #   -p POLICY     FLASK policy; default that of build-flask.sh, where flask is among the options
 #   -a FILE       add a file, or a folder's files, to what all domains see as /share; repeatable
 #   -e VAR=VALUE  set a variable for the scenario; repeatable
@@ -16,14 +17,15 @@ exec 9>&-
 nl='
 '
 dir=$top/build/xen/run xsm='xsm=flask flask=enforcing' policy=$tb/gpudom-policy.bin
-vars='' limit=300 quiet='' mem=${MEM:-3072} cpus=${CPUS:-2}
+vars='' limit=300 xen=$tb/xen quiet='' mem=${MEM:-3072} cpus=${CPUS:-2}
 add=$tb/add.$$
 mkdir "$add"
 trap 'rm -rf "$add"' EXIT
-while getopts d:x:p:a:e:t:q o; do
+while getopts d:x:k:p:a:e:t:q o; do
 	case $o in
 	d) dir=$OPTARG ;;
 	x) xsm=$OPTARG ;;
+	k) xen=$OPTARG ;;
 	p) policy=$OPTARG ;;
 	a) if [ -d "$OPTARG" ]; then cp "$OPTARG"/* "$add/"; else cp "$OPTARG" "$add/"; fi ;;
 	e) vars="$vars${OPTARG%%=*}='${OPTARG#*=}'$nl" ;;
@@ -45,6 +47,7 @@ for n in gpudom guest; do
 	# Later settings win: ours for the test bed after the example's.
 	cat "$top/configs/xl/$n.cfg" "$here/share/$n.cfg" >"$share/$n.cfg"
 done
+cp "$top/configs/xl/gpudom-unpause" "$here"/../guest/*.sh "$share/"
 mv "$add"/* "$share/" 2>/dev/null || :
 [ -z "${1:-}" ] || { printf '%s' "$vars" && cat "$1"; } >"$share/scenario.sh"
 tar -cf "$share/domu.tar" -C "$share" --exclude=./out --exclude=./domu.tar .
@@ -81,7 +84,7 @@ if [ -n "$policy" ]; then
 	module 0x58000000 "$policy" xen,xsm-policy ''
 	set -- "$@" -device loader,file="$policy",addr=0x58000000,force-raw=on
 fi
-set -- "$@" -kernel "$tb/xen" -dtb "$dtb"
+set -- "$@" -kernel "$xen" -dtb "$dtb"
 
 rm -rf "$add"
 trap - EXIT

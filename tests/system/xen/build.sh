@@ -6,5 +6,5 @@
 . "$(dirname -- "$0")/env.sh"
 
 for step in rootfs xen flask kernel gpudom; do
-	"$here/build-$step.sh" 9>&-
+	"$here/build-$step.sh"
 done

@@ -12,7 +12,7 @@ since() { echo "$(up) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
 domid() { xl domid "$1" 2>/dev/null; }
 
 # prepare: the disks that domUs get: what they see as /share (read-only), and a scratch disk
-# through which gpudom hands files back (fetch).
+# through which gpudom hands pictures back (picture).
 prepare() {
 	losetup -r /dev/loop0 /share/domu.tar
 	truncate -s 32M /tmp/scratch.img
@@ -79,15 +79,31 @@ run_in() {
 	end_in "$1" "$2"
 }
 
-# fetch NAME FILE...: files from the domain to /share/out, through its scratch disk.
-fetch() {
-	n=$1
-	shift
-	run_in "$n" 30 "tar -chf /dev/xvdc -C / $* && sync && blockdev --flushbufs /dev/xvdc" || return
+# picture FILE: what gpudom shows on the guest's first output, as a PNG.
+picture() {
+	run_in gpudom 30 /share/gpudom-picture || {
+		cat /tmp/gpudom.out
+		return 1
+	}
 	# Not by dom0's view of the block device, which may be stale.
-	tar -xf /tmp/scratch.img -C /tmp || return
-	for f; do cp "/tmp/$f" /share/out/ || return; done
+	tar -xf /tmp/scratch.img -C /tmp && mv /tmp/scanout-0.png "$1"
 }
+
+# The xenstore directory of a guest's GPU on gpudom's side, its state, whether it is served.
+backend() { echo "/local/domain/$(domid gpudom)/backend/virtio/$(domid "${1:-guest}")/0"; }
+served() { [ "$(xenstore-read "$(backend "$1")/state")" = 4 ]; }
+
+# gpudom_log: gpudomd's log and its workers', into /share/out/gpudomd.log.
+gpudom_log() { run_in gpudom 10 'cat /run/gpudom/log' && cp /tmp/gpudom.out /share/out/gpudomd.log; }
 
 # avc: what FLASK has refused since the boot.
 avc() { xl dmesg | grep 'avc: *denied'; }
+
+# check TEXT COMMAND...: one result of a test. not_ok prints what may tell why.
+ok() { say "ok: $*"; }
+not_ok() { say "NOT OK: $*"; }
+check() {
+	text=$1
+	shift
+	if "$@"; then ok "$text"; else not_ok "$text"; fi
+}

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# Sourced in dom0: an unmodified guest served by gpudom, under enforcing FLASK, by grants alone.
+. /share/pictures.sh
+
+no_avc() { ! avc; }
+ready() { [ "$(xenstore-read "/local/domain/$(domid gpudom)/drivers/gpudom/status")" = ready ]; }
+refused() { grep -q 'refused: Permission denied' /tmp/gpudom.out; }
+gone() { ! xenstore-exists "$1"; }
+# Xen's debug key g lists the grants in use; nothing of the guest may be among them.
+no_grants_of() {
+	xl debug-keys g
+	sleep 1
+	xl dmesg | sed -n '/gnttab_usage_print_all \[ key/h;//!H;${x;p}' >/tmp/grants
+	! grep -q "^(XEN) d$1 (v" /tmp/grants
+}
+
+# look STEP WORD...: once the guest has drawn the step, its picture must become what the words say.
+look() {
+	step=$1
+	shift
+	wait_until 120 logged guest "guest: look $step" || {
+		not_ok "picture $step: the guest does not get there"
+		return
+	}
+	tries=5
+	until picture "/tmp/$step.png" && /share/check_png "/tmp/$step.png" "$@" >/tmp/differs; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || break
+		sleep 1
+	done
+	if [ $tries -gt 0 ]; then
+		ok "picture $step"
+	else
+		not_ok "picture $step: $(cat /tmp/differs)"
+		cp "/tmp/$step.png" /share/out/
+	fi
+	type_to guest ''
+}
+
+prepare
+start gpudom && wait_until 60 booted gpudom || return
+run_in gpudom 10 /share/gpudom-start
+check "gpudomd says that it is ready" wait_until 30 ready
+start -p guest || return
+check "the guest's GPU is served before the guest runs" /share/gpudom-unpause guest 60 || return
+check "the guest boots" wait_until 90 booted guest
+
+type_to guest "echo 'this is the console' >/dev/tty0; echo 'guest: look console'; read -r answer"
+look console 'drawn>50' 1024x768
+begin_in guest "/share/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
+look_2d
+look_cursor
+look_gl
+check "the guest's programs and driver report no error" end_in guest 60
+check "the guest renders with virgl" logged guest 'guest: renderer.*virgl'
+
+check "FLASK has refused nothing" no_avc
+guest=$(domid guest)
+check "FLASK is enforcing" sh -c 'flask-getenforce | grep -q Enforcing'
+run_in gpudom 10 "/share/map_foreign $guest"
+check "gpudom may not map what the guest has not granted" refused
+
+b=$(backend guest) t0=$(up)
+xl destroy guest 2>/tmp/destroy.log
+t=$(since "$t0")
+check "xl destroy goes without an error (in $t s)" [ ! -s /tmp/destroy.log ]
+check "the backend's directory is gone" gone "$b"
+check "Xen has no trace of the guest" sh -c '! xl list | grep -E "guest|null"'
+check "no grant of the guest is mapped" no_grants_of "$guest"
+
+say "a second guest, served by the same gpudomd"
+start -p guest
+check "the second guest's GPU is served" /share/gpudom-unpause guest 60
+check "the second guest boots" wait_until 90 booted guest
+type_to guest "echo 'this is the console' >/dev/tty0; echo 'guest: look console'; read -r answer"
+look console 'drawn>50' 1024x768
+xl destroy guest
+
+gpudom_log
+cat /share/out/gpudomd.log
+run_in gpudom 30 'kill $(cat /run/gpudom/pid); while kill -0 $(cat /run/gpudom/pid); do sleep 0.2; done; ! pgrep gpudom'
+check "gpudomd ends when asked to, and leaves no worker" [ $? = 0 ]

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: test.sh [served|flask|silo|dummy|no-ioreq]...
+# make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
+#   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
+#              pictures, no refusals, xl destroy, nothing left behind, a second guest
+#   flask, silo, dummy, no-ioreq
+#              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
+# Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
+# minutes; later ones take 5.
+. "$(dirname -- "$0")/env.sh"
+
+"$here/build.sh"
+"$here/build-stock-xen.sh"
+passed=0 failed=0
+
+# run NAME SECONDS SCENARIO OPTION...: boots, and counts what the scenario said.
+run() {
+	dir=$top/build/xen/$1
+	say "$1: booting"
+	name=$1 limit=$2 scenario=$3
+	shift 3
+	r=0
+	"$here/boot.sh" -q -d "$dir" -t "$limit" -a "$top/build/arm64" "$@" \
+		"$here/scenarios/$scenario.sh" 9>&- || r=$?
+	p=$(grep -c ' @ ok: ' "$dir/console.log") || :
+	f=$(grep -c ' @ NOT OK: ' "$dir/console.log") || :
+	# A scenario that does not end, or says nothing, has failed.
+	if [ $r -ne 0 ] || [ $((p + f)) -eq 0 ]; then f=$((f + 1)); fi
+	[ "$f" -eq 0 ] || say "$name: $f failed; see build/xen/$name"
+	passed=$((passed + p)) failed=$((failed + f))
+}
+
+for t in ${*:-served flask silo dummy no-ioreq}; do
+	case $t in
+	served) run served 480 test ;;
+	flask) run flask 240 traps -e traps='locked unlabelled no-gntdev no-xenstore' ;;
+	silo) run silo 120 traps -x xsm=silo -e traps=silo ;;
+	dummy) run dummy 120 traps -x xsm=dummy -e traps=dummy ;;
+	no-ioreq) run no-ioreq 120 traps -x '' -k "$tb/xen-stock" -e traps=no-ioreq ;;
+	*) die "no test '$t'" ;;
+	esac
+done
+say "$passed passed, $failed failed"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
