@@ -37,7 +37,7 @@ hardening := -fstack-protector-strong -fstack-clash-protection -fPIE \
 	$(if $(SANITIZE)$(FUZZ),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 CFLAGS ?= -O2 -g
 # -iquote, not -I: xen/gntdev.h is ours, <xen/gntdev.h> is the kernel's.
-override CPPFLAGS += -iquote . -D_GNU_SOURCE -DVIRGL_RENDERER_UNSTABLE_APIS
+override CPPFLAGS += -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS
 override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifdef SANITIZE

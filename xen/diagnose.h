@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What a failure of Xen's interfaces means, and what to do about it. */
+#ifndef GPUDOM_XEN_DIAGNOSE_H
+#define GPUDOM_XEN_DIAGNOSE_H
+
+/* The part of Xen that refused. */
+enum diagnose_call {
+	DIAGNOSE_DEVICE_MODEL,  /* device-model operations: IOREQ server, interrupt */
+	DIAGNOSE_CREATE_SERVER, /* create_ioreq_server, which also makes event channels */
+	DIAGNOSE_IOREQ_PAGE,    /* mapping the IOREQ server's page */
+	DIAGNOSE_EVENT_CHANNEL,
+	DIAGNOSE_GRANT_DEVICE,   /* /dev/xen/gntdev */
+	DIAGNOSE_PRIVCMD_DEVICE, /* /dev/xen/privcmd */
+	DIAGNOSE_EVTCHN_DEVICE,  /* /dev/xen/evtchn */
+	DIAGNOSE_XENSTORE,
+};
+
+/* A sentence with the cause and its cure for -errno @error; never NULL. Static. */
+const char *diagnose(enum diagnose_call call, int error);
+
+#endif

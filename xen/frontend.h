@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The front end's side of vhost-user for one device behind one socket. It never
+ * blocks: messages are queued and answers matched in order, all on an sd-event loop. A
+ * back end that does not answer in time is given up (failed() with -ETIMEDOUT).
+ */
+#ifndef GPUDOM_XEN_FRONTEND_H
+#define GPUDOM_XEN_FRONTEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "backend/memory.h"
+#include "backend/vhost_user_message.h"
+
+#define FRONTEND_QUEUES_MAX 4
+
+struct frontend;
+
+struct frontend_listener {
+	/* The handshake is over: features and configuration space are known. */
+	void (*ready)(void *data);
+	/* A configuration change of the device; the new copy is in. */
+	void (*config_changed)(void *data);
+	/* The back end refused to start queue @index (such as for a bad ring address): that queue
+	 * is dead, the rest goes on. */
+	void (*queue_refused)(void *data, unsigned index);
+	/* The connection is of no use any more (logged). Called once, from the event loop;
+	 * callbacks that are owed will not be called. The callee may destroy the front end. */
+	void (*failed)(void *data, int error);
+	void *data;
+};
+
+struct frontend_options {
+	const char *name;     /* of guest and device, for the log; not copied */
+	sd_event *event;      /* not owned (a reference is taken) */
+	unsigned queues;      /* at most FRONTEND_QUEUES_MAX */
+	uint64_t hello_usec;  /* how long the back end may take to initialise */
+	uint64_t answer_usec; /* how long any later answer may take */
+	struct memory_region memory;
+	int memory_fd; /* not owned; open until ready() or failed() */
+	struct frontend_listener listener;
+};
+
+/* A queue as the driver set it up, and its eventfds (not owned). */
+struct frontend_queue {
+	uint16_t size;
+	uint64_t desc, avail, used; /* in the user addresses of options.memory */
+	int kick_fd, call_fd, error_fd;
+};
+
+typedef void (*frontend_done)(void *data);
+
+/* Begins the handshake. Takes over @socket, a connected stream socket, on success. */
+int frontend_create(const struct frontend_options *options, int socket, struct frontend **frontend);
+
+/* Closes the connection; no callback follows. Accepts NULL. */
+void frontend_destroy(struct frontend *frontend);
+
+/* After ready(): device features on offer (without VHOST_USER_F_PROTOCOL_FEATURES); the
+ * configuration space, VHOST_USER_CONFIG_MAX bytes. */
+uint64_t frontend_features(const struct frontend *frontend);
+const void *frontend_config(const struct frontend *frontend);
+
+/* DRIVER_OK: the driver's features, and those of @queues (options.queues of them) that are not
+ * NULL. frontend_start_queue() is for one that becomes ready later. */
+void frontend_start(
+    struct frontend *frontend, uint64_t features, const struct frontend_queue *const *queues);
+void frontend_start_queue(
+    struct frontend *frontend, unsigned index, const struct frontend_queue *queue);
+
+/* Stops one queue, or all of them and the device (reset). @done is called from the event loop when
+ * the back end holds nothing of the guest's memory any more. One at a time. */
+void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_done done, void *data);
+void frontend_reset(struct frontend *frontend, frontend_done done, void *data);
+
+/* Writes [offset, +size) of the configuration space and reads it anew; then @done. */
+void frontend_write_config(struct frontend *frontend, uint32_t offset, const void *from,
+    uint32_t size, frontend_done done, void *data);
+
+#endif
