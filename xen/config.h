@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpudom.conf: what each guest gets, as sections "default" and "guest NAME". Every key is an
+ * option of gpudom-worker without the dashes, so a guest's settings are its worker's command
+ * line. Each value is checked here, with the line that it stands on.
+ */
+#ifndef GPUDOM_XEN_CONFIG_H
+#define GPUDOM_XEN_CONFIG_H
+
+#include <stddef.h>
+
+#define CONFIG_KEYS_MAX 24
+#define CONFIG_VALUE_MAX 256
+
+struct config_section {
+	char *guest; /* NULL: default */
+	unsigned line;
+	char *values[CONFIG_KEYS_MAX]; /* by key; NULL: not set */
+	struct config_section *next;
+};
+
+struct config {
+	struct config_section defaults;
+	struct config_section *guests;
+};
+
+/* Reads @path. A file that is wrong is described line by line on the log; -EINVAL; else -errno. */
+int config_load(struct config *config, const char *path);
+
+/* The same from memory; @name for messages. */
+int config_parse(struct config *config, const char *name, const char *text);
+
+void config_finish(struct config *config);
+
+/*
+ * The worker's options for a guest, "--key=value" each, NULL-terminated; -ENOMEM. To be freed by
+ * config_arguments_free(), which accepts NULL. @guest may be NULL (a guest without a name).
+ */
+int config_arguments(const struct config *config, const char *guest, char ***arguments);
+void config_arguments_free(char **arguments);
+
+#endif
