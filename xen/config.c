@@ -142,8 +142,8 @@ static const char *const levels[] = { "error", "warning", "info", "debug", NULL 
 #define SIZE "a size in bytes such as 64M"
 
 static const struct config_key keys[] = {
-	{ "mode", "mode", valid_modes, "WIDTHxHEIGHT[@HZ], one for each output, with commas",
-	    NULL, 0 },
+	{ "mode", "mode", valid_modes, "WIDTHxHEIGHT[@HZ], one for each output, with commas", NULL,
+	    0 },
 	{ "outputs", "scanouts", valid_count, "a number from 1 to 16", NULL, 16 },
 	{ "refresh", "refresh", valid_refresh, "Hertz, 0 to 1000", NULL, 0 },
 	{ "renderer", "renderer", valid_name, "auto, virgl or soft", renderers, 0 },
@@ -155,8 +155,7 @@ static const struct config_key keys[] = {
 	{ "limit-contexts", "limit-contexts", valid_number, NUMBER, NULL, UINT32_MAX },
 	{ "limit-fences", "limit-fences", valid_number, NUMBER, NULL, UINT32_MAX },
 	{ "limit-host-bytes", "limit-host-bytes", valid_size, SIZE, NULL, UINT64_MAX >> 30 },
-	{ "limit-backing-bytes", "limit-backing-bytes", valid_size, SIZE, NULL,
-	    UINT64_MAX >> 30 },
+	{ "limit-backing-bytes", "limit-backing-bytes", valid_size, SIZE, NULL, UINT64_MAX >> 30 },
 	{ "limit-command-bytes", "limit-command-bytes", valid_size, SIZE, NULL, UINT32_MAX },
 	{ "log-level", "log-level", valid_name, "error, warning, info or debug", levels, 0 },
 };
@@ -362,8 +361,8 @@ void config_finish(struct config *config)
 #define ARGUMENTS_MAX (CONFIG_KEYS_MAX + CONFIG_VALUE_MAX / 4)
 
 /* "--option=value", for modes once for each. */
-static int config_append(char **arguments, size_t *count, const struct config_key *key,
-    const char *value)
+static int config_append(
+    char **arguments, size_t *count, const struct config_key *key, const char *value)
 {
 	do {
 		size_t length = key == &keys[KEY_MODE] ? strcspn(value, ",") : strlen(value);
@@ -391,8 +390,8 @@ int config_arguments(const struct config *config, const char *guest, char ***out
 	if (!arguments)
 		return -ENOMEM;
 	for (size_t i = 0; i < KEY_COUNT; i++) {
-		const char *value = section && section->values[i] ? section->values[i]
-								  : config->defaults.values[i];
+		const char *value =
+		    section && section->values[i] ? section->values[i] : config->defaults.values[i];
 
 		error = value ? config_append(arguments, &count, &keys[i], value) : 0;
 		if (error) {

@@ -89,11 +89,10 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *number)
 	return !errno && !*end && *number <= max;
 }
 
-static bool discovery_read_number(struct discovery *discovery, const struct discovery_device *device,
-    const char *key, uint64_t max, uint64_t *number)
+static bool discovery_read_number(struct discovery *discovery,
+    const struct discovery_device *device, const char *key, uint64_t max, uint64_t *number)
 {
-	char *text = discovery_read(
-	    discovery, ROOT "/%u/%u/%s", device->domid, device->devid, key);
+	char *text = discovery_read(discovery, ROOT "/%u/%u/%s", device->domid, device->devid, key);
 	bool ok = parse_number(text, max, number);
 
 	free(text);
@@ -144,8 +143,7 @@ static bool discovery_wrong(const struct discovery_device *device, const char *w
 
 static bool discovery_is_gpu(struct discovery *discovery, struct discovery_device *device)
 {
-	char *type = discovery_read(
-	    discovery, ROOT "/%u/%u/type", device->domid, device->devid);
+	char *type = discovery_read(discovery, ROOT "/%u/%u/type", device->domid, device->devid);
 	bool gpu = parse_type(type, &device->virtio_id) && device->virtio_id == VIRTIO_ID_GPU;
 
 	if (!gpu)
@@ -163,8 +161,8 @@ static bool discovery_parse(struct discovery *discovery, struct discovery_device
 	char *transport;
 	bool ok;
 
-	transport = discovery_read(
-	    discovery, ROOT "/%u/%u/transport", device->domid, device->devid);
+	transport =
+	    discovery_read(discovery, ROOT "/%u/%u/transport", device->domid, device->devid);
 	ok = transport && !strcmp(transport, "mmio");
 	free(transport);
 	if (!ok)
@@ -334,8 +332,8 @@ static void discovery_drop_unseen(struct discovery *discovery)
 			continue;
 		}
 		known->state = KNOWN_REMOVING;
-		discovery->options.listener.removing(discovery->options.listener.data,
-		    known->device.domid, known->device.devid);
+		discovery->options.listener.removing(
+		    discovery->options.listener.data, known->device.domid, known->device.devid);
 		/* That may have forgotten more than this one. */
 		next = discovery->devices;
 	}
@@ -445,8 +443,8 @@ void discovery_publish(struct discovery *discovery, const char *status)
 	else
 		ok = xs_rm(discovery->xs, XBT_NULL, STATUS_PATH);
 	if (!ok)
-		log_warning("cannot publish the status in xenstore's " STATUS_PATH ": %s",
-		    strerror(errno));
+		log_warning(
+		    "cannot publish the status in xenstore's " STATUS_PATH ": %s", strerror(errno));
 }
 
 /* ----------------------------------------------------------------- life time */
@@ -465,11 +463,11 @@ static int discovery_watch(struct discovery *discovery)
 	}
 	if (!xs_watch(discovery->xs, "@releaseDomain", TOKEN))
 		log_debug("no @releaseDomain: %s", strerror(errno));
-	error = sd_event_add_io(discovery->options.event, &discovery->io,
-	    xs_fileno(discovery->xs), EPOLLIN, discovery_dispatch_io, discovery);
+	error = sd_event_add_io(discovery->options.event, &discovery->io, xs_fileno(discovery->xs),
+	    EPOLLIN, discovery_dispatch_io, discovery);
 	if (error >= 0)
-		error = sd_event_add_defer(discovery->options.event, &discovery->scan,
-		    discovery_dispatch_scan, discovery);
+		error = sd_event_add_defer(
+		    discovery->options.event, &discovery->scan, discovery_dispatch_scan, discovery);
 	if (error < 0)
 		log_error("cannot watch xenstore: %s", strerror(-error));
 	return error < 0 ? error : 0;

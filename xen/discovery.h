@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the toolstack wants served: libxl's directories backend/virtio/<domid>/<devid> in
- * this domain's part of xenstore. We own each directory (the guest can read it, no more); its parents
- * belong to the toolstack.
+ * this domain's part of xenstore. We own each directory (the guest can read it, no more); its
+ * parents belong to the toolstack.
  */
 #ifndef GPUDOM_XEN_DISCOVERY_H
 #define GPUDOM_XEN_DISCOVERY_H

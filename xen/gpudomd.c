@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* gpudomd: finds guests that want a GPU, and serves their registers and workers. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "backend/log.h"
+#include "tools/version.h"
+#include "xen/config.h"
+#include "xen/discovery.h"
+#include "xen/guest.h"
+#include "xen/worker_process.h"
+
+#define CONFIG_PATH "/etc/gpudom/gpudom.conf"
+#define GUESTS_MAX 64
+
+struct gpudomd_options {
+	const char *config_path; /* NULL: CONFIG_PATH, if there is one */
+	const char *worker_path;
+	enum log_level log_level;
+	bool once, check_config;
+	enum { IOEVENTFD_AUTO, IOEVENTFD_NO, IOEVENTFD_YES } ioeventfd;
+};
+
+struct gpudomd {
+	struct gpudomd_options options;
+	struct config config;
+	char *worker_path;
+	sd_event *event;
+	struct discovery *discovery;
+	struct guest *guests[GUESTS_MAX];
+	unsigned served; /* devices that serve */
+};
+
+/* -------------------------------------------------------------------- guests */
+
+static struct guest **gpudomd_find(struct gpudomd *gpudomd, uint16_t domid)
+{
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		if (gpudomd->guests[i] && guest_domid(gpudomd->guests[i]) == domid)
+			return &gpudomd->guests[i];
+	return NULL;
+}
+
+static void gpudomd_report(const struct gpudomd *gpudomd)
+{
+	sd_notifyf(0, "STATUS=%u GPU%s in use by guests", gpudomd->served,
+	    gpudomd->served == 1 ? "" : "s");
+}
+
+static void gpudomd_device_serving(void *data, uint16_t domid, unsigned devid)
+{
+	struct gpudomd *gpudomd = data;
+	struct guest **guest = gpudomd_find(gpudomd, domid);
+
+	gpudomd->served++;
+	log_info("%s (domain %u): GPU %u is ready, the guest may run",
+	    guest ? guest_title(*guest) : "?", domid, devid);
+	discovery_set_state(gpudomd->discovery, domid, devid, DISCOVERY_CONNECTED);
+	gpudomd_report(gpudomd);
+}
+
+static void gpudomd_drop_guest(struct gpudomd *gpudomd, struct guest **guest)
+{
+	guest_destroy(*guest);
+	*guest = NULL;
+	if (gpudomd->options.once)
+		sd_event_exit(gpudomd->event, 0);
+}
+
+static void gpudomd_device_removed(void *data, uint16_t domid, unsigned devid)
+{
+	struct gpudomd *gpudomd = data;
+	struct guest **guest = gpudomd_find(gpudomd, domid);
+
+	log_info(
+	    "%s (domain %u): GPU %u is removed", guest ? guest_title(*guest) : "?", domid, devid);
+	if (gpudomd->served)
+		gpudomd->served--;
+	/* The server goes before the toolstack is told: nothing of the guest is left then. */
+	if (guest && guest_is_empty(*guest))
+		gpudomd_drop_guest(gpudomd, guest);
+	discovery_close(gpudomd->discovery, domid, devid);
+	gpudomd_report(gpudomd);
+}
+
+static struct guest **gpudomd_add_guest(
+    struct gpudomd *gpudomd, const struct discovery_device *device)
+{
+	const struct guest_options options = {
+		.domid = device->domid,
+		.name = device->guest_name,
+		.event = gpudomd->event,
+		.worker_path = gpudomd->worker_path,
+		.ioeventfd = gpudomd->options.ioeventfd == IOEVENTFD_YES,
+		.serving = gpudomd_device_serving,
+		.removed = gpudomd_device_removed,
+		.data = gpudomd,
+	};
+
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		if (!gpudomd->guests[i])
+			return guest_create(&options, &gpudomd->guests[i]) < 0
+				   ? NULL
+				   : &gpudomd->guests[i];
+	log_error("domain %u: there are %d guests already", device->domid, GUESTS_MAX);
+	return NULL;
+}
+
+static void gpudomd_device_added(void *data, const struct discovery_device *device)
+{
+	struct gpudomd *gpudomd = data;
+	struct guest **guest = gpudomd_find(gpudomd, device->domid);
+	char **arguments;
+
+	discovery_set_state(gpudomd->discovery, device->domid, device->devid, DISCOVERY_INIT_WAIT);
+	if (!guest)
+		guest = gpudomd_add_guest(gpudomd, device);
+	if (!guest)
+		return; /* said why; the directory stays until the toolstack takes it away */
+	if (config_arguments(&gpudomd->config, device->guest_name, &arguments) < 0) {
+		log_error("%s: out of memory", guest_title(*guest));
+		return;
+	}
+	log_info("%s (domain %u) has a GPU at %#llx, interrupt %u", guest_title(*guest),
+	    device->domid, (unsigned long long)device->base, device->irq);
+	if (guest_add_device(*guest, device, arguments) < 0 && guest_is_empty(*guest)) {
+		guest_destroy(*guest);
+		*guest = NULL;
+	}
+}
+
+static void gpudomd_device_removing(void *data, uint16_t domid, unsigned devid)
+{
+	struct gpudomd *gpudomd = data;
+	struct guest **guest = gpudomd_find(gpudomd, domid);
+
+	if (guest)
+		guest_remove_device(*guest, devid);
+	else
+		discovery_close(gpudomd->discovery, domid, devid);
+}
+
+static bool gpudomd_alive(void *data, uint16_t domid)
+{
+	struct guest **guest = gpudomd_find(data, domid);
+
+	return !guest || guest_is_alive(*guest);
+}
+
+static void gpudomd_xenstore_failed(void *data, int error)
+{
+	struct gpudomd *gpudomd = data;
+
+	sd_event_exit(gpudomd->event, EXIT_FAILURE);
+}
+
+/* ------------------------------------------------------------------- options */
+
+static const char help[] =
+    "Usage: gpudomd [OPTION...]\n"
+    "Serves virtual GPUs to the guests that the toolstack attaches to this domain.\n"
+    "\n"
+    "  --config=PATH      settings of the guests (" CONFIG_PATH ")\n"
+    "  --check-config     read the settings, say what is wrong with them, and end\n"
+    "  --worker=PATH      gpudom-worker (beside gpudomd, in ../bin, or in $PATH)\n"
+    "  --once             end when the first guest has left\n"
+    "  --ioeventfd        let the kernel pass kicks on, also on several CPUs\n"
+    "  --no-ioeventfd     never do so\n"
+    "                     (default: where the kernel can, and this domain has one CPU)\n"
+    "  --log-level=LEVEL  error, warning, info (default), debug\n"
+    "  --version  --help\n";
+
+enum {
+	OPT_CONFIG = 256,
+	OPT_CHECK_CONFIG,
+	OPT_WORKER,
+	OPT_ONCE,
+	OPT_IOEVENTFD,
+	OPT_NO_IOEVENTFD,
+	OPT_LOG_LEVEL,
+	OPT_VERSION,
+	OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+	{ "worker", required_argument, NULL, OPT_WORKER },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "ioeventfd", no_argument, NULL, OPT_IOEVENTFD },
+	{ "no-ioeventfd", no_argument, NULL, OPT_NO_IOEVENTFD },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ 0 },
+};
+
+static int parse_log_level(const char *name, enum log_level *level)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+		*level = (enum log_level)i;
+		return 0;
+	}
+	fprintf(
+	    stderr, "gpudomd: --log-level must be error, warning, info or debug, not '%s'\n", name);
+	return -EINVAL;
+}
+
+/* 1: go on; 0: all is done; -EINVAL: said what is wrong. */
+static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
+{
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case OPT_CONFIG:
+			options->config_path = optarg;
+			break;
+		case OPT_CHECK_CONFIG:
+			options->check_config = true;
+			break;
+		case OPT_WORKER:
+			options->worker_path = optarg;
+			break;
+		case OPT_ONCE:
+			options->once = true;
+			break;
+		case OPT_IOEVENTFD:
+			options->ioeventfd = IOEVENTFD_YES;
+			break;
+		case OPT_NO_IOEVENTFD:
+			options->ioeventfd = IOEVENTFD_NO;
+			break;
+		case OPT_LOG_LEVEL:
+			if (parse_log_level(optarg, &options->log_level) < 0)
+				return -EINVAL;
+			break;
+		case OPT_VERSION:
+			puts("gpudomd " GPUDOM_VERSION);
+			return 0;
+		case OPT_HELP:
+			fputs(help, stdout);
+			return 0;
+		default:
+			fputs("Try 'gpudomd --help'.\n", stderr);
+			return -EINVAL;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "gpudomd: what is '%s'? Try 'gpudomd --help'.\n", argv[optind]);
+		return -EINVAL;
+	}
+	return 1;
+}
+
+/* The file that was named must be there; the one that was not may be missing. */
+static int gpudomd_load_config(struct gpudomd *gpudomd)
+{
+	const char *path = gpudomd->options.config_path;
+
+	if (!path && access(CONFIG_PATH, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	return config_load(&gpudomd->config, path ? path : CONFIG_PATH);
+}
+
+/*
+ * The kernel's ioeventfd handler puts each write that it does not know back as it was
+ * (READY, INPROCESS, READY). Where handler and gpudomd run at once, on two CPUs, both may take
+ * the same request, and Xen crashes a guest whose request goes backwards.
+ */
+static void gpudomd_choose_ioeventfd(struct gpudomd_options *options)
+{
+	if (options->ioeventfd == IOEVENTFD_AUTO)
+		options->ioeventfd =
+		    sysconf(_SC_NPROCESSORS_CONF) == 1 ? IOEVENTFD_YES : IOEVENTFD_NO;
+}
+
+/* ---------------------------------------------------------------------- main */
+
+static int gpudomd_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct gpudomd *gpudomd = data;
+
+	log_info("%s: ending%s", strsignal((int)info->ssi_signo),
+	    gpudomd->served ? "; guests that are left lose their GPU" : "");
+	return sd_event_exit(gpudomd->event, 0);
+}
+
+static int gpudomd_set_up(struct gpudomd *gpudomd)
+{
+	struct discovery_options discovery = {
+		.need_names = gpudomd->config.guests != NULL,
+		.listener = {
+			.added = gpudomd_device_added,
+			.removing = gpudomd_device_removing,
+			.alive = gpudomd_alive,
+			.failed = gpudomd_xenstore_failed,
+			.data = gpudomd,
+		},
+	};
+	sigset_t signals;
+	int error;
+
+	/* sd-event takes them; children are watched so too. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	gpudomd->worker_path = worker_process_find(gpudomd->options.worker_path);
+	if (!gpudomd->worker_path)
+		return -ENOMEM;
+	error = sd_event_new(&gpudomd->event);
+	if (error >= 0)
+		error = sd_event_add_signal(gpudomd->event, NULL, SIGTERM, gpudomd_signal, gpudomd);
+	if (error >= 0)
+		error = sd_event_add_signal(gpudomd->event, NULL, SIGINT, gpudomd_signal, gpudomd);
+	if (error >= 0)
+		error = sd_event_set_watchdog(gpudomd->event, true);
+	if (error < 0) {
+		log_error("cannot make an event loop: %s", strerror(-error));
+		return error;
+	}
+	discovery.event = gpudomd->event;
+	return discovery_create(&discovery, &gpudomd->discovery);
+}
+
+static int gpudomd_run(struct gpudomd *gpudomd)
+{
+	int result;
+
+	discovery_publish(gpudomd->discovery, "ready");
+	log_info("gpudomd " GPUDOM_VERSION " is ready for guests (kicks by %s)",
+	    gpudomd->options.ioeventfd == IOEVENTFD_YES ? "ioeventfd" : "forwarding");
+	sd_notify(0, "READY=1");
+	gpudomd_report(gpudomd);
+	result = sd_event_loop(gpudomd->event);
+	if (result < 0)
+		log_error("the event loop has failed: %s", strerror(-result));
+	sd_notify(0, "STOPPING=1");
+	discovery_publish(gpudomd->discovery, NULL);
+	return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void gpudomd_finish(struct gpudomd *gpudomd)
+{
+	for (unsigned i = 0; i < GUESTS_MAX; i++)
+		guest_destroy(gpudomd->guests[i]);
+	discovery_destroy(gpudomd->discovery);
+	sd_event_unref(gpudomd->event);
+	free(gpudomd->worker_path);
+	config_finish(&gpudomd->config);
+}
+
+int main(int argc, char **argv)
+{
+	struct gpudomd gpudomd = { .options = { .log_level = LOG_LEVEL_INFO } };
+	int r = gpudomd_parse(&gpudomd.options, argc, argv);
+
+	if (r <= 0)
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	log_init(gpudomd.options.log_level, NULL);
+	if (gpudomd_load_config(&gpudomd) < 0)
+		return EXIT_FAILURE;
+	if (gpudomd.options.check_config) {
+		config_finish(&gpudomd.config);
+		return EXIT_SUCCESS;
+	}
+	gpudomd_choose_ioeventfd(&gpudomd.options);
+	r = gpudomd_set_up(&gpudomd) < 0 ? EXIT_FAILURE : gpudomd_run(&gpudomd);
+	gpudomd_finish(&gpudomd);
+	return r;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtio-mmio device of one guest: its registers (mmio.h), its worker (worker_process.h) and
+ * the vhost-user connection to it (frontend.h), its interrupt and its kicks.
+ */
+#ifndef GPUDOM_XEN_GUEST_DEVICE_H
+#define GPUDOM_XEN_GUEST_DEVICE_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "xen/discovery.h"
+#include "xen/ioreq.h"
+
+struct guest_device;
+
+struct guest_device_options {
+	const struct discovery_device *device; /* copied, but its name */
+	const char *title;                     /* of the guest, for the log; not copied */
+	const char *worker_name;               /* of the guest, for the worker's log; not copied */
+	sd_event *event;
+	struct ioreq_server *server; /* not owned */
+	const char *worker_path;     /* not copied */
+	char **worker_arguments;     /* taken over, also on failure; see config_arguments() */
+	bool ioeventfd;              /* let the kernel take kicks where it can */
+
+	/* The worker is ready: the guest may run. */
+	void (*serving)(void *data, struct guest_device *device);
+	/* After guest_device_stop(): nothing of the guest's memory is held any more. */
+	void (*stopped)(void *data, struct guest_device *device);
+	void *data;
+};
+
+/* Claims the device's range and starts its worker. Accesses wait until that is ready. A worker that
+ * cannot be started leaves a device that is not there for the guest (DeviceID 0). */
+int guest_device_create(const struct guest_device_options *options, struct guest_device **device);
+
+/* Stops the worker, then calls stopped(), perhaps at once, and the callee destroys the device. */
+void guest_device_stop(struct guest_device *device);
+
+/* Kills the worker if it is there. Accepts NULL. */
+void guest_device_destroy(struct guest_device *device);
+
+/* Answers an access inside the range (true), or leaves it open (struct ioreq_options.access). */
+bool guest_device_access(struct guest_device *device, struct ioreq_access *access);
+
+const struct discovery_device *guest_device_description(const struct guest_device *device);
+
+#endif

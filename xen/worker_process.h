@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* A gpudom-worker as a child: started with one end of a socket as descriptor 3, watched until it
+ * is gone. */
+#ifndef GPUDOM_XEN_WORKER_PROCESS_H
+#define GPUDOM_XEN_WORKER_PROCESS_H
+
+#include <systemd/sd-event.h>
+
+struct worker_process;
+
+struct worker_process_options {
+	const char *path;       /* of the program */
+	const char *name;       /* of guest and device, for the log; not copied */
+	const char *guest;      /* --guest=, for the worker's own log */
+	char *const *arguments; /* after --fd=3 and --guest=; NULL-terminated */
+	sd_event *event;        /* not owned; SIGCHLD must be blocked */
+	/* It has ended (logged where it did not do so in order), and the kernel has taken back
+	 * all that it held. Called once, from the event loop. */
+	void (*exited)(void *data);
+	void *data;
+};
+
+/* Where gpudom-worker is: @path if not NULL, else beside this program, in ../bin, or in $PATH.
+ * Allocated; NULL without memory. */
+char *worker_process_find(const char *path);
+
+/* Starts a worker; *@socket is our end. */
+int worker_process_create(
+    const struct worker_process_options *options, int *socket, struct worker_process **worker);
+
+/* Expects it to end by itself, because its socket was closed; kills it when it has not after a
+ * few seconds. */
+void worker_process_dismiss(struct worker_process *worker);
+
+/* SIGKILL; exited() follows. */
+void worker_process_kill(struct worker_process *worker);
+
+/* Kills and reaps it if it is still there. Accepts NULL. */
+void worker_process_destroy(struct worker_process *worker);
+
+#endif
