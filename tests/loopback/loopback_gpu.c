@@ -130,8 +130,10 @@ uint32_t loopback_gpu_command_with(struct loopback_gpu *gpu, unsigned queue, con
 		loopback_die("the device wrote %u bytes of %zu", request->written, response_size);
 	gpu->written = request->written;
 	gpu->response = (struct virtio_gpu_ctrl_hdr){ 0 };
-	memcpy(&gpu->response, request->response,
-	    request->written < sizeof(gpu->response) ? request->written : sizeof(gpu->response));
+	if (request->written > 0)
+		memcpy(&gpu->response, request->response,
+		    request->written < sizeof(gpu->response) ? request->written
+							     : sizeof(gpu->response));
 	if (response)
 		memcpy(response, request->response, response_size);
 	uint32_t type = loopback_request_type(request);
