@@ -19,7 +19,7 @@ main-gpudom-bench := tools/gpudom_bench.c
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
-pkgs := libsystemd libpng inih epoxy egl gbm virglrenderer libdrm
+pkgs := libsystemd libpng inih json-c epoxy egl gbm virglrenderer libdrm
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 ifneq ($(MAKECMDGOALS),clean)
 ifneq ($(MAKECMDGOALS),help)
@@ -70,7 +70,7 @@ $(PROGRAMS): %: $(BUILD)/%
 .SECONDEXPANSION:
 $(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
 		$(if $(loopback_sources),$(LOOPBACK)) $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lpthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
 
 $(LIB): $(call objects,$(lib_sources))
 	@rm -f $@

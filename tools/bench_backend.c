@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/bench_backend.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* The ids of what it makes; those of the frames are their enum bench_backing and 1. */
+#define CONTEXT 1
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Dies where the answer is not what it must be: such times would mean nothing. */
+static void expect(
+    const struct bench_backend *backend, const char *what, uint32_t type, uint32_t ok)
+{
+	if (type != ok)
+		loopback_die("%s answers %s with 0x%04x", backend->name, what, type);
+}
+
+static void make_frame(struct bench_backend *backend, enum bench_backing kind)
+{
+	size_t chunk = kind == BENCH_CONTIGUOUS ? 0 : LOOPBACK_PAGE;
+	uint32_t id = kind + 1;
+
+	backend->backings[kind] =
+	    loopback_backing_create(&backend->frontend.memory, BENCH_FRAME_SIZE, chunk);
+	loopback_backing_fill(backend->backings[kind], 0x00336699);
+	expect(backend, "RESOURCE_CREATE_2D",
+	    loopback_gpu_create_2d(
+		&backend->gpu, id, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, BENCH_WIDTH, BENCH_HEIGHT),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	expect(backend, "RESOURCE_ATTACH_BACKING",
+	    loopback_gpu_attach_backing(&backend->gpu, id, backend->backings[kind]),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+}
+
+int bench_backend_start(struct bench_backend *backend)
+{
+	struct loopback_options options = {
+		.memory_size = 64 << 20,
+		.regions = 1,
+		.gpu_socket = backend->gpu_socket,
+	};
+	int ret = loopback_process_spawn(&backend->process, backend->argv, false);
+
+	if (ret < 0)
+		goto fail;
+	ret = loopback_frontend_init(&backend->frontend, &options);
+	if (ret < 0)
+		goto end_process;
+	ret = loopback_frontend_connect(&backend->frontend, backend->process.socket);
+	backend->process.socket = -1;
+	if (ret < 0)
+		goto finish_frontend;
+	loopback_gpu_init(&backend->gpu, &backend->frontend);
+	bench_display_info(backend);
+	backend->idle_rss_kib = bench_private_rss_kib(backend->process.pid);
+	for (unsigned kind = 0; kind < BENCH_BACKINGS; kind++)
+		make_frame(backend, kind);
+	if (backend->has_3d)
+		expect(backend, "CTX_CREATE",
+		    loopback_gpu_ctx_create(&backend->gpu, CONTEXT, 0, "bench"),
+		    VIRTIO_GPU_RESP_OK_NODATA);
+	return 0;
+
+finish_frontend:
+	loopback_frontend_finish(&backend->frontend);
+end_process:
+	loopback_process_end(&backend->process, SIGKILL);
+fail:
+	fprintf(stderr, "gpudom-bench: cannot start %s (%s): %s\n", backend->name, backend->argv[0],
+	    strerror(-ret));
+	return ret;
+}
+
+void bench_backend_stop(struct bench_backend *backend)
+{
+	for (unsigned kind = 0; kind < BENCH_BACKINGS; kind++)
+		loopback_backing_destroy(backend->backings[kind]);
+	loopback_frontend_finish(&backend->frontend);
+	/* QEMU's does not end, but spin, when its front end goes away. */
+	loopback_process_end(&backend->process, SIGKILL);
+}
+
+uint64_t bench_display_info(struct bench_backend *backend)
+{
+	struct virtio_gpu_resp_display_info info;
+	uint64_t start = now_ns();
+	uint32_t type = loopback_gpu_get_display_info(&backend->gpu, &info);
+	uint64_t end = now_ns();
+
+	expect(backend, "GET_DISPLAY_INFO", type, VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
+	return end - start;
+}
+
+uint64_t bench_fenced_submit(struct bench_backend *backend)
+{
+	loopback_gpu_fence_next(&backend->gpu, ++backend->next_fence);
+
+	uint64_t start = now_ns();
+	uint32_t type = loopback_gpu_submit_3d(&backend->gpu, CONTEXT, NULL, 0);
+	uint64_t end = now_ns();
+
+	expect(backend, "SUBMIT_3D", type, VIRTIO_GPU_RESP_OK_NODATA);
+	if (backend->gpu.response.fence_id != backend->next_fence)
+		loopback_die("%s did not wait for the fence", backend->name);
+	return end - start;
+}
+
+uint64_t bench_transfer(struct bench_backend *backend, enum bench_backing backing)
+{
+	uint64_t start = now_ns();
+	uint32_t type = loopback_gpu_transfer_2d(
+	    &backend->gpu, backing + 1, 0, 0, BENCH_WIDTH, BENCH_HEIGHT, 0);
+	uint64_t end = now_ns();
+
+	expect(backend, "TRANSFER_TO_HOST_2D", type, VIRTIO_GPU_RESP_OK_NODATA);
+	return end - start;
+}
+
+uint64_t bench_memcpy(struct bench_backend *backend, enum bench_backing backing, void *frame)
+{
+	const struct loopback_backing *from = backend->backings[backing];
+	uint8_t *to = frame;
+	uint64_t start = now_ns();
+
+	for (size_t i = 0; i < from->count; i++) {
+		memcpy(to, from->chunks[i], from->entries[i].length);
+		to += from->entries[i].length;
+	}
+	/* The copy is for its time alone; keep the compiler from seeing that. */
+	__asm__ volatile("" : : "r"(frame) : "memory");
+	return now_ns() - start;
+}
+
+uint64_t bench_private_rss_kib(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long all = 0, shared = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmRSS: %lu kB", &all) != 1)
+			sscanf(line, "RssShmem: %lu kB", &shared);
+	fclose(file);
+	return all - shared;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpudom-bench: how long requests take through a vhost-user GPU back end, with our own
+ * driver as the guest (tests/loopback). It runs gpudom-worker and, where there is one, QEMU's
+ * contrib vhost-user-gpu at the same time, and lets them take turns.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "render/virgl.h"
+#include "tools/bench_backend.h"
+#include "tools/bench_report.h"
+
+#define TRIPS 500    /* round trips of a kind in one round */
+#define TRANSFERS 15 /* frames of a kind in one round */
+#define WARM_UP 3    /* rounds that do not count */
+#define ROUNDS 15
+#define RSS_LIMIT_MB 40 /* beyond what EGL and virglrenderer take */
+
+enum column { WORKER, WORKER_SOCKET, PEER, PEER_2D, MEMCPY, COLUMNS };
+
+struct bench {
+	const char *worker, *peer, *json;
+	unsigned rounds;
+	struct bench_backend backends[MEMCPY];
+	bool running[MEMCPY];
+	void *frame; /* where memcpy puts what it copies */
+	struct bench_report report;
+};
+
+static const char help[] =
+    "Usage: gpudom-bench --worker=PATH [--peer=PATH] [OPTION...]\n"
+    "Measures gpudom-worker beside memcpy and QEMU's vhost-user-gpu, on llvmpipe.\n"
+    "\n"
+    "  --worker=PATH    gpudom-worker\n"
+    "  --peer=PATH      vhost-user-gpu of QEMU's contrib; none: it is left out\n"
+    "  --rounds=N       measure N times and give medians (1 to 200, default 15)\n"
+    "  --json=FILE      write all numbers there too; -: standard output, without a table\n"
+    "  --baseline-rss   only start EGL and virglrenderer, print VmRSS in KiB, and end\n"
+    "  --help\n"
+    "\n"
+    "The exit status tells whether it could measure, not whether the targets are met.\n";
+
+/* ---------------------------------------------------------------- one round */
+
+typedef uint64_t (*trip_function)(struct bench_backend *backend);
+
+static void measure_trips(struct bench *bench, enum column column, trip_function trip,
+    struct bench_row *p50, struct bench_row *p99, bool count)
+{
+	static double values[TRIPS];
+
+	for (unsigned i = 0; i < TRIPS; i++)
+		values[i] = (double)trip(&bench->backends[column]) / 1000;
+	if (!count)
+		return;
+	bench_row_add(p50, column, bench_quantile(values, TRIPS, 0.5));
+	bench_row_add(p99, column, bench_quantile(values, TRIPS, 0.99));
+}
+
+/* MB/s, of the median of a round's frames: of the device, or where @column is MEMCPY our own. */
+static void measure_frames(struct bench *bench, enum column column, enum bench_backing backing,
+    struct bench_row *row, bool count)
+{
+	double values[TRANSFERS];
+
+	for (unsigned i = 0; i < TRANSFERS; i++) {
+		uint64_t ns = column == MEMCPY
+				  ? bench_memcpy(&bench->backends[WORKER], backing, bench->frame)
+				  : bench_transfer(&bench->backends[column], backing);
+		values[i] = (double)BENCH_FRAME_SIZE * 1000 / (double)ns;
+	}
+	if (count)
+		bench_row_add(row, column, bench_quantile(values, TRANSFERS, 0.5));
+}
+
+static void measure_round(struct bench *bench, bool count)
+{
+	struct bench_report *report = &bench->report;
+	struct bench_row *info50 =
+	    bench_report_row(report, "display_info_p50", "GET_DISPLAY_INFO, p50", "us", 1);
+	struct bench_row *info99 =
+	    bench_report_row(report, "display_info_p99", "GET_DISPLAY_INFO, p99", "us", 1);
+	struct bench_row *submit50 =
+	    bench_report_row(report, "fenced_submit_p50", "SUBMIT_3D, empty, fenced, p50", "us", 1);
+	struct bench_row *submit99 =
+	    bench_report_row(report, "fenced_submit_p99", "SUBMIT_3D, empty, fenced, p99", "us", 1);
+	struct bench_row *frames[BENCH_BACKINGS] = {
+		bench_report_row(
+		    report, "transfer_contiguous", "1920x1080 to host, contiguous", "MB/s", 0),
+		bench_report_row(
+		    report, "transfer_scattered", "1920x1080 to host, pages apart", "MB/s", 0),
+	};
+
+	for (unsigned c = 0; c < MEMCPY; c++)
+		if (bench->running[c])
+			measure_trips(bench, c, bench_display_info, info50, info99, count);
+	for (unsigned c = 0; c < MEMCPY; c++)
+		if (bench->running[c] && bench->backends[c].has_3d)
+			measure_trips(bench, c, bench_fenced_submit, submit50, submit99, count);
+	for (unsigned kind = 0; kind < BENCH_BACKINGS; kind++) {
+		for (unsigned c = 0; c < MEMCPY; c++)
+			if (bench->running[c])
+				measure_frames(bench, c, kind, frames[kind], count);
+		measure_frames(bench, MEMCPY, kind, frames[kind], count);
+	}
+}
+
+/* ---------------------------------------------------------------- memory */
+
+/* What --baseline-rss prints; in a process of its own, because it must be fresh. */
+static int run_baseline(void)
+{
+	struct virgl_options options = { .capsets = VIRGL_CAPSETS_ALL };
+	struct renderer *renderer;
+	int ret = virgl_create(&options, &renderer);
+
+	if (ret < 0)
+		return EXIT_FAILURE;
+	printf("%llu\n", (unsigned long long)bench_private_rss_kib(getpid()));
+	renderer->impl->destroy(renderer);
+	return EXIT_SUCCESS;
+}
+
+/* In KiB; 0 where it could not be found out. */
+static uint64_t measure_baseline(void)
+{
+	unsigned long long kib = 0;
+	FILE *pipe = popen("exec /proc/$PPID/exe --baseline-rss", "re");
+
+	if (!pipe)
+		return 0;
+	if (fscanf(pipe, "%llu", &kib) != 1)
+		kib = 0;
+	if (pclose(pipe) != 0)
+		kib = 0;
+	return kib;
+}
+
+static void measure_memory(struct bench *bench, uint64_t baseline_kib)
+{
+	struct bench_row *idle =
+	    bench_report_row(&bench->report, "rss_idle", "resident, connected and idle", "MB", 1);
+	struct bench_row *busy = bench_report_row(
+	    &bench->report, "rss_busy", "resident after this, with two frames", "MB", 1);
+
+	for (unsigned c = 0; c < MEMCPY; c++) {
+		struct bench_backend *backend = &bench->backends[c];
+		if (!bench->running[c])
+			continue;
+		bench_row_add(idle, c, (double)backend->idle_rss_kib / 1024);
+		bench_row_add(busy, c, (double)bench_private_rss_kib(backend->process.pid) / 1024);
+	}
+	bench_report_target(&bench->report,
+	    "idle worker's resident MB beyond EGL and virglrenderer", baseline_kib != 0,
+	    ((double)bench->backends[WORKER].idle_rss_kib - (double)baseline_kib) / 1024,
+	    RSS_LIMIT_MB, true);
+}
+
+/* ---------------------------------------------------------------- targets */
+
+static void judge_ratio(struct bench *bench, const char *text, const char *key, enum column column,
+    enum column of, double limit, bool at_most)
+{
+	const struct bench_row *row = bench_report_row(&bench->report, key, NULL, NULL, 0);
+	double ratio = 0;
+	bool known = bench_cell_ratio(&row->cells[column], &row->cells[of], &ratio);
+
+	bench_report_target(&bench->report, text, known, ratio, limit, at_most);
+}
+
+static void judge(struct bench *bench)
+{
+	judge_ratio(bench, "GET_DISPLAY_INFO: worker / vhost-user-gpu", "display_info_p50", WORKER,
+	    PEER, 0.5, true);
+	judge_ratio(bench, "GET_DISPLAY_INFO, both asking a display socket", "display_info_p50",
+	    WORKER_SOCKET, PEER, 0.5, true);
+	judge_ratio(bench, "fenced SUBMIT_3D: worker / vhost-user-gpu", "fenced_submit_p50", WORKER,
+	    PEER, 0.5, true);
+	judge_ratio(bench, "transfer of contiguous pages: worker / memcpy", "transfer_contiguous",
+	    WORKER, MEMCPY, 0.8, false);
+	judge_ratio(bench, "transfer of pages apart: worker / memcpy", "transfer_scattered", WORKER,
+	    MEMCPY, 0.8, false);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
+static int start_backends(struct bench *bench)
+{
+	const char *const argvs[MEMCPY][6] = {
+		[WORKER] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0", NULL },
+		[WORKER_SOCKET] = { bench->worker, "--fd={fd}", "--renderer=virgl",
+		    "--display=frontend", NULL },
+		[PEER] = { bench->peer, "--fd={fd}", "--virgl", "--render-node=/dev/null", NULL },
+		[PEER_2D] = { bench->peer, "--fd={fd}", NULL },
+	};
+	static const char *const names[COLUMNS] = {
+		[WORKER] = "gpudom-worker",
+		[WORKER_SOCKET] = "+display socket",
+		[PEER] = "vhost-user-gpu",
+		[PEER_2D] = "its 2D",
+		[MEMCPY] = "memcpy",
+	};
+
+	bench->report.column_count = COLUMNS;
+	memcpy(bench->report.columns, names, sizeof(names));
+	for (unsigned c = 0; c < MEMCPY; c++) {
+		bench->backends[c] = (struct bench_backend){
+			.name = names[c],
+			.argv = argvs[c],
+			.gpu_socket = c != WORKER,
+			.has_3d = c != PEER_2D,
+		};
+		if (!argvs[c][0])
+			continue;
+		int ret = bench_backend_start(&bench->backends[c]);
+		if (ret < 0)
+			return ret;
+		bench->running[c] = true;
+	}
+	return 0;
+}
+
+static int run_bench(struct bench *bench)
+{
+	uint64_t baseline_kib = measure_baseline();
+	int ret;
+
+	bench->frame = malloc(BENCH_FRAME_SIZE);
+	if (!bench->frame)
+		return -ENOMEM;
+	ret = start_backends(bench);
+	if (ret < 0)
+		goto stop;
+	for (unsigned round = 0; round < WARM_UP + bench->rounds; round++) {
+		measure_round(bench, round >= WARM_UP);
+		if (isatty(STDERR_FILENO))
+			fprintf(stderr, "\rround %u of %u ", round + 1, WARM_UP + bench->rounds);
+	}
+	if (isatty(STDERR_FILENO))
+		fputc('\n', stderr);
+	judge(bench);
+	measure_memory(bench, baseline_kib);
+	if (!bench->json || strcmp(bench->json, "-") != 0)
+		bench_report_print(&bench->report);
+	if (bench->json)
+		ret = bench_report_write_json(&bench->report, bench->json);
+
+stop:
+	for (unsigned c = 0; c < MEMCPY; c++)
+		if (bench->running[c])
+			bench_backend_stop(&bench->backends[c]);
+	free(bench->frame);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPT_WORKER = 256, OPT_PEER, OPT_ROUNDS, OPT_JSON, OPT_BASELINE, OPT_HELP };
+	static const struct option options[] = {
+		{ "worker", required_argument, NULL, OPT_WORKER },
+		{ "peer", required_argument, NULL, OPT_PEER },
+		{ "rounds", required_argument, NULL, OPT_ROUNDS },
+		{ "json", required_argument, NULL, OPT_JSON },
+		{ "baseline-rss", no_argument, NULL, OPT_BASELINE },
+		{ "help", no_argument, NULL, OPT_HELP },
+		{ 0 },
+	};
+	static struct bench bench = { .rounds = ROUNDS };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case OPT_WORKER:
+			bench.worker = optarg;
+			break;
+		case OPT_PEER:
+			bench.peer = optarg;
+			break;
+		case OPT_ROUNDS:
+			bench.rounds = (unsigned)atoi(optarg);
+			break;
+		case OPT_JSON:
+			bench.json = optarg;
+			break;
+		case OPT_BASELINE:
+			return run_baseline();
+		case OPT_HELP:
+			fputs(help, stdout);
+			return EXIT_SUCCESS;
+		default:
+			return EXIT_FAILURE;
+		}
+	}
+	if (!bench.worker || optind < argc || bench.rounds < 1 || bench.rounds > BENCH_ROUNDS_MAX) {
+		fputs(help, stderr);
+		return EXIT_FAILURE;
+	}
+	return run_bench(&bench) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
