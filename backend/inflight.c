@@ -76,7 +76,8 @@ static int inflight_entry_compare(const void *a, const void *b)
 	return (x->counter > y->counter) - (x->counter < y->counter);
 }
 
-void virtqueue_inflight_start(struct virtqueue_inflight *inflight, uint16_t used_index)
+void virtqueue_inflight_start(
+    struct virtqueue_inflight *inflight, uint16_t queue_size, uint16_t used_index)
 {
 	struct inflight_entry entries[VIRTQUEUE_SIZE_MAX];
 	struct inflight_region *region = inflight->region;
@@ -92,6 +93,8 @@ void virtqueue_inflight_start(struct virtqueue_inflight *inflight, uint16_t used
 
 	/* "Resubmit inflight DescStateSplit entries in order of their counter value" */
 	for (uint16_t i = 0; i < inflight->size; i++) {
+		if (i >= queue_size)
+			region->descriptors[i].inflight = 0;
 		if (!region->descriptors[i].inflight)
 			continue;
 		entries[count].counter = region->descriptors[i].counter;

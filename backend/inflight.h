@@ -46,9 +46,11 @@ size_t inflight_region_size(uint16_t queue_size);
 
 /*
  * Settles what a predecessor left: the batch that it published but did not record,
- * then the list of heads to take anew. @used_index is the used ring's idx.
+ * then the list of heads to take anew. @used_index is the used ring's idx; heads from
+ * @queue_size on, at most inflight->size, are of another ring and are forgotten.
  */
-void virtqueue_inflight_start(struct virtqueue_inflight *inflight, uint16_t used_index);
+void virtqueue_inflight_start(
+    struct virtqueue_inflight *inflight, uint16_t queue_size, uint16_t used_index);
 
 /* The next head to take anew. */
 bool virtqueue_inflight_resubmit(struct virtqueue_inflight *inflight, uint16_t *head);

@@ -136,7 +136,7 @@ int virtqueue_start(
 	queue->used_index = __atomic_load_n(&virtqueue_used(queue)->idx, __ATOMIC_RELAXED);
 	queue->published = queue->used_index;
 	if (config->inflight) {
-		virtqueue_inflight_start(config->inflight, queue->used_index);
+		virtqueue_inflight_start(config->inflight, size, queue->used_index);
 		queue->in_flight = config->inflight->resubmit_count;
 		/* What was taken is what was given back and what is in flight; a front end whose
 		 * back end died cannot know more than the used index. */
@@ -371,21 +371,9 @@ static int virtqueue_next_head(struct virtqueue *queue, uint16_t *head)
 	return 1;
 }
 
-/* Takes the next head that a predecessor left in flight. */
-static bool virtqueue_next_resubmit(struct virtqueue *queue, uint16_t *head)
-{
-	struct virtqueue_inflight *inflight = queue->config.inflight;
-
-	while (inflight && virtqueue_inflight_resubmit(inflight, head)) {
-		if (*head < queue->config.size)
-			return true;
-		queue->in_flight--; /* of a larger queue: not of this ring's life */
-	}
-	return false;
-}
-
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
+	struct virtqueue_inflight *inflight = queue->config.inflight;
 	bool resubmit;
 	uint16_t head;
 	int error;
@@ -394,7 +382,8 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 		return -EPROTO;
 	if (!queue->started)
 		return 0;
-	resubmit = virtqueue_next_resubmit(queue, &head);
+	/* First what a predecessor left in flight; that is counted already. */
+	resubmit = inflight && virtqueue_inflight_resubmit(inflight, &head);
 	if (!resubmit) {
 		error = virtqueue_next_head(queue, &head);
 		if (error <= 0)
@@ -409,8 +398,8 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 	if (!resubmit) {
 		queue->last_avail++;
 		queue->in_flight++;
-		if (queue->config.inflight)
-			virtqueue_inflight_take(queue->config.inflight, head);
+		if (inflight)
+			virtqueue_inflight_take(inflight, head);
 	}
 	return 1;
 }
