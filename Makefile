@@ -12,6 +12,10 @@ PKG_CONFIG ?= pkg-config
 CLANG ?= clang
 INSTALL ?= install
 
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)  $@')
+
 PROGRAMS := gpudom-worker gpudomd gpudom-bench
 main-gpudom-worker := tools/gpudom_worker.c
 main-gpudomd := xen/gpudomd.c
@@ -70,19 +74,23 @@ $(PROGRAMS): %: $(BUILD)/%
 .SECONDEXPANSION:
 $(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
 		$(if $(loopback_sources),$(LOOPBACK)) $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
 
 $(LIB): $(call objects,$(lib_sources))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(LOOPBACK): $(call objects,$(loopback_sources))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Objects that stand in for some of the library's in a test: they come first.
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
@@ -91,11 +99,13 @@ fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
 
 $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lpthread
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lpthread
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
