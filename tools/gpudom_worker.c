@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "backend/display_socket.h"
 #include "backend/gpu.h"
 #include "backend/log.h"
 #include "backend/vhost_user.h"
@@ -81,6 +82,10 @@ static void worker_on_gpu_socket(void *data, int fd)
 {
 	struct worker *worker = data;
 
+	if (worker->options.display == WORKER_DISPLAY_FRONTEND) {
+		display_socket_set_fd(worker->display, fd);
+		return;
+	}
 	/* Its window stays black; closed, QEMU would complain about it. */
 	if (worker->gpu_fd >= 0)
 		close(worker->gpu_fd);
@@ -91,6 +96,8 @@ static void worker_disconnect(struct worker *worker)
 {
 	vhost_user_destroy(worker->user);
 	worker->user = NULL;
+	if (worker->display && worker->options.display == WORKER_DISPLAY_FRONTEND)
+		display_socket_set_fd(worker->display, -1);
 	if (worker->gpu_fd >= 0)
 		close(worker->gpu_fd);
 	worker->gpu_fd = -1;
@@ -253,10 +260,8 @@ static int worker_create_display(struct worker *worker)
 	const struct worker_options *options = &worker->options;
 	struct headless_options headless = { .event = worker->event };
 
-	if (options->display == WORKER_DISPLAY_FRONTEND) {
-		log_error("--display=frontend is not there yet");
-		return -ENOTSUP;
-	}
+	if (options->display == WORKER_DISPLAY_FRONTEND)
+		return display_socket_create(worker->event, &worker->display);
 	memcpy(headless.modes, options->modes, sizeof(headless.modes));
 	return headless_create(&headless, &worker->display);
 }
