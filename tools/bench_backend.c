@@ -115,14 +115,30 @@ uint64_t bench_fenced_submit(struct bench_backend *backend)
 	return end - start;
 }
 
-uint64_t bench_transfer(struct bench_backend *backend, enum bench_backing backing)
+uint64_t bench_transfers(struct bench_backend *backend, enum bench_backing backing, unsigned count)
 {
+	const struct virtio_gpu_transfer_to_host_2d command = {
+		.hdr.type = VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,
+		.r = { .width = BENCH_WIDTH, .height = BENCH_HEIGHT },
+		.resource_id = backing + 1,
+	};
+	struct loopback_request *requests[BENCH_TRANSFERS_MAX];
 	uint64_t start = now_ns();
-	uint32_t type = loopback_gpu_transfer_2d(
-	    &backend->gpu, backing + 1, 0, 0, BENCH_WIDTH, BENCH_HEIGHT, 0);
+
+	for (unsigned i = 0; i < count; i++)
+		requests[i] = loopback_gpu_begin(&backend->gpu, LOOPBACK_GPU_CONTROL, &command,
+		    sizeof(command), NULL, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+	loopback_gpu_kick(&backend->gpu, LOOPBACK_GPU_CONTROL);
+	for (unsigned i = 0; i < count; i++)
+		if (loopback_gpu_wait(&backend->gpu, requests[i]) < 0)
+			loopback_die("%s is silent", backend->name);
 	uint64_t end = now_ns();
 
-	expect(backend, "TRANSFER_TO_HOST_2D", type, VIRTIO_GPU_RESP_OK_NODATA);
+	for (unsigned i = 0; i < count; i++) {
+		expect(backend, "TRANSFER_TO_HOST_2D", loopback_request_type(requests[i]),
+		    VIRTIO_GPU_RESP_OK_NODATA);
+		loopback_gpu_end(&backend->gpu, requests[i]);
+	}
 	return end - start;
 }
 

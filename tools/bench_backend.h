@@ -10,6 +10,7 @@
 #include "tests/loopback/loopback_gpu.h"
 #include "tests/loopback/loopback_process.h"
 
+#define BENCH_TRANSFERS_MAX 32
 #define BENCH_WIDTH 1920
 #define BENCH_HEIGHT 1080
 #define BENCH_FRAME_SIZE ((size_t)BENCH_WIDTH * BENCH_HEIGHT * 4)
@@ -38,9 +39,9 @@ void bench_backend_stop(struct bench_backend *backend);
 /* One request and its answer, in nanoseconds. */
 uint64_t bench_display_info(struct bench_backend *backend);
 uint64_t bench_fenced_submit(struct bench_backend *backend);
-/* One TRANSFER_TO_HOST_2D of a whole frame. */
-uint64_t bench_transfer(struct bench_backend *backend, enum bench_backing backing);
-/* memcpy, by ourselves, of the bytes that it transfers. @frame: BENCH_FRAME_SIZE bytes. */
+/* @count times TRANSFER_TO_HOST_2D of a whole frame, all in the queue at once. */
+uint64_t bench_transfers(struct bench_backend *backend, enum bench_backing backing, unsigned count);
+/* One memcpy, by ourselves, of the bytes of such a frame. @frame: BENCH_FRAME_SIZE bytes. */
 uint64_t bench_memcpy(struct bench_backend *backend, enum bench_backing backing, void *frame);
 
 /* VmRSS without the guest's pages (RssShmem), which are not the back end's. */
