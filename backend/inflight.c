@@ -79,7 +79,7 @@ static int inflight_entry_compare(const void *a, const void *b)
 void virtqueue_inflight_start(
     struct virtqueue_inflight *inflight, uint16_t queue_size, uint16_t used_index)
 {
-	struct inflight_entry entries[VIRTQUEUE_SIZE_MAX];
+	struct inflight_entry entries[VIRTQUEUE_SIZE_MAX] = { 0 };
 	struct inflight_region *region = inflight->region;
 	uint16_t count = 0;
 

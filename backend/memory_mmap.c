@@ -252,6 +252,7 @@ static ssize_t memory_mmap_fill(struct memory_mmap *table, const struct memory_p
 				if (map) {
 					map->map.iov[entries].iov_base = bytes;
 					map->regions[entries] = region;
+					region->references++;
 				}
 				entries++;
 			}
@@ -291,8 +292,6 @@ static int memory_mmap_map(struct guest_memory *memory, const struct memory_piec
 		return -ENOMEM;
 	}
 	memory_mmap_fill(table, pieces, count, map);
-	for (size_t i = 0; i < map->map.iov_count; i++)
-		map->regions[i]->references++;
 	*to = &map->map;
 	return 0;
 }

@@ -28,7 +28,7 @@
 
 #define VHOST_USER_MESSAGES_AT_ONCE 32 /* before kicks get their turn */
 
-int vhost_user_malformed(const struct vhost_user_message *message, const char *format, ...)
+void vhost_user_log_malformed(const struct vhost_user_message *message, const char *format, ...)
 {
 	char reason[256];
 	va_list args;
@@ -38,7 +38,6 @@ int vhost_user_malformed(const struct vhost_user_message *message, const char *f
 	va_end(args);
 	log_error("the front end is disconnected over its message %s (%u): %s",
 	    vhost_user_request_name(message->request), message->request, reason);
-	return -EPROTO;
 }
 
 bool vhost_user_has_protocol_feature(const struct vhost_user *user, unsigned bit)
@@ -393,7 +392,7 @@ static int vhost_user_handle(struct vhost_user *user, struct vhost_user_message 
 	bool wants_ack = (message->flags & VHOST_USER_NEED_REPLY) &&
 			 vhost_user_has_protocol_feature(user, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 	struct vhost_user_message reply = { 0 };
-	const struct vhost_user_handler *handler = NULL;
+	const struct vhost_user_handler *handler;
 	int error = vhost_user_check(user, message, &handler);
 
 	if (error)
@@ -477,7 +476,7 @@ static int vhost_user_readable(sd_event_source *source, int fd, uint32_t events,
 	for (int i = 0; i < VHOST_USER_MESSAGES_AT_ONCE && !user->destroyed; i++) {
 		result = vhost_user_receive(&user->receiver, &message);
 		if (result == -EPROTO)
-			vhost_user_malformed(&user->receiver.message,
+			vhost_user_log_malformed(&user->receiver.message,
 			    "another version than 1, more than %zu bytes, or more than %d "
 			    "descriptors",
 			    sizeof(message.payload), VHOST_USER_FDS_MAX);

@@ -56,9 +56,12 @@ struct vhost_user {
 	struct vhost_user_vring *vrings;
 };
 
-/* Logs why a message is malformed: always -EPROTO. */
-int vhost_user_malformed(const struct vhost_user_message *message, const char *format, ...)
+void vhost_user_log_malformed(const struct vhost_user_message *message, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* (message, format, ...): logs why a message is malformed. Always -EPROTO, and a macro so that
+ * compilers and analysers see it. */
+#define vhost_user_malformed(...) (vhost_user_log_malformed(__VA_ARGS__), -EPROTO)
 
 bool vhost_user_has_protocol_feature(const struct vhost_user *user, unsigned bit);
 

@@ -305,8 +305,11 @@ static void test_ring_addresses_break_the_queue_alone(void **state)
 	for (size_t part = 0; part < 3; part++) {
 		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 			struct vhost_user_message m = vring_addr(0);
+			struct vhost_user_vring_addr *addr = &m.payload.addr;
+			uint64_t *const parts[] = { &addr->descriptor, &addr->used,
+				&addr->available };
 
-			(&m.payload.addr.descriptor)[part] = bad[i];
+			*parts[part] = bad[i];
 			describe_queue(test, 0, 0);
 			assert_int_equal(tell(test, &m), 0);
 			assert_int_equal(tell_state(test, VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);

@@ -303,7 +303,7 @@ static void test_queue_sizes_to_refuse(void **state)
 static void test_ring_addresses_to_refuse(void **state)
 {
 	struct test *test = *state;
-	struct virtqueue_config good = ring_config(&test->ring, 0), config;
+	struct virtqueue_config good = ring_config(&test->ring, 0), config = good;
 	uint64_t *const parts[] = { &config.desc, &config.avail, &config.used };
 	const uint64_t bad[] = { 0, RING_GUEST - 16, RING_GUEST + RING_MEMORY,
 		RING_GUEST + RING_MEMORY - 16, UINT64_MAX - 15 };
