@@ -27,7 +27,7 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
 	loopback_stack_stop(*state);
 	return 0;
@@ -493,7 +493,7 @@ static void contexts_are_checked(void **state)
 	assert_int_equal(loopback_worker_statistics(&stack->worker).contexts, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
 {

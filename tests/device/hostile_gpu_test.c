@@ -67,7 +67,7 @@ static void expect_well(struct loopback_stack *stack)
 	loopback_backing_destroy(backing);
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
 	expect_well(*state);
 	loopback_stack_stop(*state);
@@ -445,8 +445,8 @@ static void quotas_hold(void **state)
 	loopback_backing_destroy(half);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
-#define TEST_VIRGL(name) cmocka_unit_test_setup_teardown(name, start_virgl, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
+#define TEST_VIRGL(name) cmocka_unit_test_setup_teardown(name, start_virgl, finish)
 
 int main(void)
 {
@@ -470,7 +470,7 @@ int main(void)
 		TEST_VIRGL(cursors_that_are_none),
 		TEST_VIRGL(submits_with_wrong_sizes),
 		TEST_VIRGL(capsets_out_of_range),
-		cmocka_unit_test_setup_teardown(quotas_hold, start_limited, stop),
+		cmocka_unit_test_setup_teardown(quotas_hold, start_limited, finish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

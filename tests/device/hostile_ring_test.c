@@ -56,7 +56,7 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
 	struct ring *ring = *state;
 
@@ -412,7 +412,7 @@ static void queue_size_is_wrong(void **state)
 
 struct scribbler {
 	struct ring *ring;
-	atomic_bool stop;
+	atomic_bool stopping;
 };
 
 static void *scribble(void *data)
@@ -422,7 +422,7 @@ static void *scribble(void *data)
 	volatile struct vring_desc *table = ring->table;
 	uint32_t random = 1;
 
-	while (!scribbler->stop) {
+	while (!scribbler->stopping) {
 		random = random * 1664525 + 1013904223;
 		volatile struct vring_desc *desc = &table[random >> 30];
 		switch (random >> 16 & 7) {
@@ -476,14 +476,14 @@ static void table_changes_while_it_is_read(void **state)
 		assert_int_equal(loopback_frontend_stop_queue(frontend, LOOPBACK_GPU_CONTROL), 0);
 		assert_int_equal(loopback_frontend_reset(frontend), 0);
 	}
-	scribbler.stop = true;
+	scribbler.stopping = true;
 	pthread_join(thread, NULL);
 	struct virtio_gpu_resp_display_info info;
 	assert_int_equal(loopback_gpu_get_display_info(&ring->stack->gpu, &info),
 	    VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
 {

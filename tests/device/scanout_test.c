@@ -23,7 +23,7 @@ static int start(void **state)
 	return 0;
 }
 
-static int stop(void **state)
+static int finish(void **state)
 {
 	loopback_stack_stop(*state);
 	return 0;
@@ -377,7 +377,7 @@ static void fenced_flush_waits_for_the_frame(void **state)
 	loopback_backing_destroy(backing);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
 {
@@ -394,7 +394,7 @@ int main(void)
 		TEST(uuid_is_unique_and_stays),
 		TEST(resource_is_scanned_out_until_it_goes),
 		cmocka_unit_test_setup_teardown(
-		    fenced_flush_waits_for_the_frame, start_paced, stop),
+		    fenced_flush_waits_for_the_frame, start_paced, finish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

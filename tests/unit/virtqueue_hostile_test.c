@@ -285,7 +285,7 @@ static void test_table_changed_while_it_is_read(void **state)
 
 struct mutator {
 	struct test *test;
-	bool stop;
+	bool stopping;
 };
 
 /* Turns a descriptor from a readable one to a loop, a table, rubbish, and back. */
@@ -303,7 +303,7 @@ static void *mutate(void *data)
 	volatile struct vring_desc *desc = mutator->test->ring.desc;
 	volatile struct vring_desc *table = ring_at(&mutator->test->ring, RING_TABLE);
 
-	for (unsigned i = 0; !__atomic_load_n(&mutator->stop, __ATOMIC_RELAXED); i++) {
+	for (unsigned i = 0; !__atomic_load_n(&mutator->stopping, __ATOMIC_RELAXED); i++) {
 		desc[0] = forms[i % 6];
 		desc[1] = forms[i / 6 % 6];
 		table[0] = forms[i / 2 % 6];
@@ -346,7 +346,7 @@ static void test_ring_mutated_while_it_is_read(void **state)
 		virtqueue_push(&test->queue, 0, 0);
 		virtqueue_publish(&test->queue);
 	}
-	__atomic_store_n(&mutator.stop, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&mutator.stopping, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	assert_int_equal(taken + rejected, 20000);
 	restart(test, RING_SIZE, 0, INDIRECT);
