@@ -165,14 +165,25 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 		TAILQ_INSERT_TAIL(&gpu->flushes, request, in_flushes);
 }
 
+static struct gpu_request *request_first(struct gpu *gpu, unsigned queue)
+{
+	struct gpu_request *request = TAILQ_FIRST(&gpu->requests);
+
+	while (request && request->queue != queue)
+		request = TAILQ_NEXT(request, all);
+	return request;
+}
+
 void gpu_request_drain(struct gpu *gpu, unsigned queue)
 {
-	struct gpu_request *request, *next;
+	struct gpu_request *request;
 
-	for (request = TAILQ_FIRST(&gpu->requests); request; request = next) {
-		next = TAILQ_NEXT(request, all);
-		if (request->queue == queue)
-			request_return(gpu, request);
+	while ((request = request_first(gpu, queue))) {
+		struct gpu_timeline *timeline = request->timeline;
+
+		request_return(gpu, request);
+		if (timeline) /* the other queue's may have waited for it alone */
+			timeline_advance(gpu, timeline);
 	}
 }
 
