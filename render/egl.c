@@ -80,7 +80,7 @@ void egl_destroy_context(struct egl *egl, EGLContext context)
 
 int egl_make_current(struct egl *egl, EGLContext context)
 {
-	const EGLSurface surface = context == EGL_NO_CONTEXT ? EGL_NO_SURFACE : egl->surface;
+	EGLSurface surface = context == EGL_NO_CONTEXT ? EGL_NO_SURFACE : egl->surface;
 
 	eglBindAPI(egl->api);
 	if (eglMakeCurrent(egl->display, surface, surface, context))
@@ -353,6 +353,7 @@ bool egl_is_gles(const struct egl *egl)
 
 int egl_export_texture(struct egl *egl, unsigned name, struct display_dmabuf *dmabuf)
 {
+	EGLClientBuffer texture;
 	EGLImage image;
 	EGLuint64KHR modifier;
 	EGLint stride, offset;
@@ -360,8 +361,9 @@ int egl_export_texture(struct egl *egl, unsigned name, struct display_dmabuf *dm
 
 	if (!egl->can_export)
 		return -ENOTSUP;
-	image = eglCreateImageKHR(
-	    egl->display, egl->own, EGL_GL_TEXTURE_2D_KHR, (EGLClientBuffer)(uintptr_t)name, NULL);
+	/* EGL has the name passed as a pointer. NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	texture = (EGLClientBuffer)(uintptr_t)name;
+	image = eglCreateImageKHR(egl->display, egl->own, EGL_GL_TEXTURE_2D_KHR, texture, NULL);
 	if (image == EGL_NO_IMAGE_KHR)
 		return -ENOTSUP;
 	if (!eglExportDMABUFImageQueryMESA(egl->display, image, &fourcc, &planes, NULL) ||
