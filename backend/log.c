@@ -17,7 +17,8 @@ void log_init(enum log_level level, const char *subject)
 	log_state.subject = subject;
 }
 
-static void log_writev(enum log_level level, const char *format, va_list args)
+static __attribute__((format(printf, 2, 0))) void log_writev(
+    enum log_level level, const char *format, va_list args)
 {
 	static const char *const prefix[] = {
 		[LOG_LEVEL_ERROR] = SD_ERR,

@@ -29,7 +29,8 @@ for program; do
 	printf '%-20s ' "$name"
 	status=0
 	timeout -k 10 $((seconds + 120)) "$program" -max_total_time="$seconds" -timeout=20 \
-		-rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix="$findings/$name-" \
+		-rss_limit_mb=4096 -close_fd_mask=2 -print_funcs=0 \
+		-print_final_stats=1 -artifact_prefix="$findings/$name-" \
 		"$corpus" >"$work/log" 2>&1 || status=$?
 	executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log" | tail -n 1)
 	cov=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$work/log" | tail -n 1)
