@@ -27,8 +27,9 @@ struct command {
 	struct vhost_user_message message;
 	int own_fd; /* closed when it has been sent; -1: none */
 	int queue;  /* which a refusal breaks; -1: a refusal breaks the connection */
-	/* NULL: no answer is due, or only an acknowledgement. False: the answer makes no sense. */
-	bool (*answer)(struct frontend *frontend, const struct vhost_user_message *reply);
+	/* NULL: no answer is due, or only an acknowledgement. 0; -EPROTO: the answer makes no
+	 * sense; another error: of no use, and said why. */
+	int (*answer)(struct frontend *frontend, const struct vhost_user_message *reply);
 	frontend_done done; /* may be NULL */
 	void *done_data;
 };
@@ -158,7 +159,7 @@ static struct command *frontend_add(
 
 /* A request with an answer of its own. */
 static void frontend_ask(struct frontend *frontend, uint32_t request, const void *payload,
-    size_t size, bool (*answer)(struct frontend *, const struct vhost_user_message *),
+    size_t size, int (*answer)(struct frontend *, const struct vhost_user_message *),
     frontend_done done, void *done_data)
 {
 	struct command *command = frontend_add(frontend, request, payload, size);
@@ -215,6 +216,7 @@ static void frontend_refused(struct frontend *frontend, const struct command *co
 static void frontend_take_answer(struct frontend *frontend, const struct vhost_user_message *reply)
 {
 	struct command *command = frontend->commands;
+	int error;
 
 	if (!command || command == frontend->unsent || !(reply->flags & VHOST_USER_REPLY) ||
 	    reply->request != command->message.request) {
@@ -224,11 +226,15 @@ static void frontend_take_answer(struct frontend *frontend, const struct vhost_u
 		return;
 	}
 	frontend->commands = command->next;
-	if (command->answer ? !command->answer(frontend, reply)
-			    : reply->size != sizeof(reply->payload.u64)) {
-		log_error("%s: the worker's answer to %s makes no sense", frontend->options.name,
-		    vhost_user_request_name(reply->request));
-		frontend_fail(frontend, -EPROTO);
+	if (command->answer)
+		error = command->answer(frontend, reply);
+	else
+		error = reply->size == sizeof(reply->payload.u64) ? 0 : -EPROTO;
+	if (error) {
+		if (error == -EPROTO)
+			log_error("%s: the worker's answer to %s makes no sense",
+			    frontend->options.name, vhost_user_request_name(reply->request));
+		frontend_fail(frontend, error);
 	} else if (!command->answer && reply->payload.u64) {
 		frontend_refused(frontend, command);
 	} else if (command->done && !frontend->error) {
@@ -277,14 +283,13 @@ static int frontend_dispatch_deadline(sd_event_source *source, uint64_t usec, vo
 
 /* --------------------------------------------------------- configuration space */
 
-static bool frontend_answer_config(
-    struct frontend *frontend, const struct vhost_user_message *reply)
+static int frontend_answer_config(struct frontend *frontend, const struct vhost_user_message *reply)
 {
 	if (reply->size != VHOST_USER_CONFIG_HEADER_SIZE + VHOST_USER_CONFIG_MAX ||
 	    reply->payload.config.size != VHOST_USER_CONFIG_MAX)
-		return false;
+		return -EPROTO;
 	memcpy(frontend->config, reply->payload.config.bytes, VHOST_USER_CONFIG_MAX);
-	return true;
+	return 0;
 }
 
 static void frontend_get_config(struct frontend *frontend, frontend_done done, void *data)
@@ -408,31 +413,31 @@ static void frontend_send_memory(struct frontend *frontend)
 	    offsetof(struct vhost_user_mem_table, xen_regions[1]), frontend->options.memory_fd, -1);
 }
 
-static bool frontend_answer_queue_num(
+static int frontend_answer_queue_num(
     struct frontend *frontend, const struct vhost_user_message *reply)
 {
 	if (reply->size != sizeof(reply->payload.u64))
-		return false;
+		return -EPROTO;
 	if (reply->payload.u64 < frontend->options.queues) {
 		log_error("%s: the worker has %llu queues, %u are needed", frontend->options.name,
 		    (unsigned long long)reply->payload.u64, frontend->options.queues);
-		return false;
+		return -ENOTSUP;
 	}
-	return true;
+	return 0;
 }
 
-static bool frontend_answer_protocol_features(
+static int frontend_answer_protocol_features(
     struct frontend *frontend, const struct vhost_user_message *reply)
 {
 	uint64_t offered = reply->payload.u64;
 
 	if (reply->size != sizeof(offered))
-		return false;
+		return -EPROTO;
 	if (PROTOCOL_NEEDED & ~offered) {
 		log_error("%s: the worker lacks vhost-user protocol features %#llx (XEN_MMAP, "
 			  "CONFIG): it is not made for Xen",
 		    frontend->options.name, (unsigned long long)(PROTOCOL_NEEDED & ~offered));
-		return false;
+		return -ENOTSUP;
 	}
 	offered &= PROTOCOL_WANTED;
 	frontend_tell_u64(frontend, VHOST_USER_SET_PROTOCOL_FEATURES, offered);
@@ -446,21 +451,20 @@ static bool frontend_answer_protocol_features(
 	frontend_send_memory(frontend);
 	frontend_get_config(frontend, frontend_handshaken, frontend);
 	frontend_pump(frontend);
-	return true;
+	return 0;
 }
 
-static bool frontend_answer_features(
+static int frontend_answer_features(
     struct frontend *frontend, const struct vhost_user_message *reply)
 {
-	if (reply->size != sizeof(reply->payload.u64))
-		return false;
-	if (!(reply->payload.u64 & (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)))
-		return false;
+	if (reply->size != sizeof(reply->payload.u64) ||
+	    !(reply->payload.u64 & (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)))
+		return -EPROTO;
 	frontend->features = reply->payload.u64 & ~(UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES);
 	frontend_ask(frontend, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0,
 	    frontend_answer_protocol_features, NULL, NULL);
 	frontend_pump(frontend);
-	return true;
+	return 0;
 }
 
 /* -------------------------------------------------------- starting, stopping */
@@ -522,15 +526,15 @@ void frontend_start_queue(
 	frontend_pump(frontend);
 }
 
-static bool frontend_answer_vring_base(
+static int frontend_answer_vring_base(
     struct frontend *frontend, const struct vhost_user_message *reply)
 {
-	return reply->size == sizeof(reply->payload.state);
+	return reply->size == sizeof(reply->payload.state) ? 0 : -EPROTO;
 }
 
-static bool frontend_answer_fence(struct frontend *frontend, const struct vhost_user_message *reply)
+static int frontend_answer_fence(struct frontend *frontend, const struct vhost_user_message *reply)
 {
-	return reply->size == sizeof(reply->payload.u64);
+	return reply->size == sizeof(reply->payload.u64) ? 0 : -EPROTO;
 }
 
 void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_done done, void *data)
