@@ -112,7 +112,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK
 
 # ---------------------------------------------------------------- tests
 
-test-programs: $(addprefix $(BUILD)/,$(tests))
+test-programs: $(addprefix $(BUILD)/,$(tests)) $(if $(filter gpudom-worker,$(PROGRAMS)),$(BUILD)/gpudom-worker)
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
 # Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, and
