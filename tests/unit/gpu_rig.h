@@ -145,13 +145,14 @@ static inline uint64_t rig_features(void)
 	       UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX;
 }
 
-/* A device that has negotiated everything it offers. @limits may be NULL: the defaults. */
-static inline struct rig *rig_create_with(
-    const struct gpu_limits *limits, bool has_3d, unsigned scanouts)
+/* A device that has negotiated everything it offers. @limits may be NULL: the defaults;
+ * @renderer too: the fake one. */
+static inline struct rig *rig_create_on(
+    const struct gpu_limits *limits, struct renderer *renderer, bool has_3d, unsigned scanouts)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct gpu_options options = {
-		.renderer = &rig->renderer.base,
+		.renderer = renderer ? renderer : &rig->renderer.base,
 		.display = &rig->display.base,
 		.scanouts = scanouts,
 		.limits = limits ? *limits : GPU_LIMITS_DEFAULT,
@@ -182,6 +183,12 @@ static inline struct rig *rig_create_with(
 	rig->command = loopback_alloc(&rig->memory, RIG_COMMAND_MAX);
 	rig->response = loopback_alloc(&rig->memory, RIG_RESPONSE_MAX);
 	return rig;
+}
+
+static inline struct rig *rig_create_with(
+    const struct gpu_limits *limits, bool has_3d, unsigned scanouts)
+{
+	return rig_create_on(limits, NULL, has_3d, scanouts);
 }
 
 static inline struct rig *rig_create(void)
