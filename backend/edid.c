@@ -28,7 +28,7 @@
 #define V_BACK_MIN 6
 #define V_BLANK_NS 460000
 
-static const char vendor[] = "GDM"; /* not registered with UEFI's list of PNP ids */
+static const char vendor[3] = { 'G', 'D', 'M' }; /* not registered with UEFI's list of PNP ids */
 #define PRODUCT 1
 #define YEAR 2025
 #define GAMMA 220 /* hundredths */
@@ -218,7 +218,7 @@ static uint8_t *put_block(uint8_t *to, uint8_t tag, uint8_t length)
 
 static uint8_t *put_product_identification(uint8_t *to, uint32_t serial)
 {
-	memcpy(to + 3, vendor, 3);
+	memcpy(to + 3, vendor, sizeof(vendor));
 	put_le(to + 6, PRODUCT, 2);
 	put_le(to + 8, serial, 4);
 	to[13] = YEAR - 2000;

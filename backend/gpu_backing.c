@@ -17,7 +17,7 @@ _Static_assert(
 
 /*
  * Maps the guest pages that the struct virtio_gpu_mem_entry array at @offset of the request
- * names, within the quota. RESP_OK_NODATA, or the error to answer.
+ * names, within the quota; else *map is NULL and the error to answer is returned.
  */
 static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command, uint64_t offset,
     uint32_t entry_count, struct memory_map **map)
@@ -27,6 +27,7 @@ static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command, 
 	uint64_t size = 0;
 	int error;
 
+	*map = NULL;
 	if (entry_count == 0 || entry_count > GPU_BACKING_ENTRIES_MAX)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
 		    "%u entries; 1 to %d are possible", entry_count, GPU_BACKING_ENTRIES_MAX);
@@ -45,8 +46,10 @@ static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command, 
 		    "%llu more bytes of guest memory would exceed the quota of %llu",
 		    (unsigned long long)size, (unsigned long long)gpu->limits.backing_bytes);
 	error = memory_map(gpu->base.memory, entries, entry_count, MEMORY_READ_WRITE, map);
-	if (error < 0)
+	if (error < 0) {
+		*map = NULL;
 		return gpu_command_fail(gpu, command, error, "mapping its pages");
+	}
 	gpu->statistics.backing_bytes += (*map)->size;
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
@@ -66,7 +69,7 @@ uint32_t gpu_backing_attach(struct gpu *gpu, const struct gpu_command *command,
 	uint32_t type = backing_map(gpu, command, offset, entry_count, &map);
 	int error;
 
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
+	if (!map)
 		return type;
 	if (resource->kind != GPU_RESOURCE_BLOB) {
 		error = gpu->renderer->impl->attach_backing(

@@ -105,6 +105,17 @@ uint32_t gpu_get_edid(struct gpu *gpu, struct gpu_command *command)
 	return edid_respond(gpu, command, request->scanout);
 }
 
+static bool modes_equal(const struct display_mode *a, const struct display_mode *b, unsigned count)
+{
+	for (; count > 0; a++, b++, count--) {
+		if (a->enabled != b->enabled || a->x != b->x || a->y != b->y ||
+		    a->width != b->width || a->height != b->height || a->refresh != b->refresh ||
+		    a->width_mm != b->width_mm || a->height_mm != b->height_mm)
+			return false;
+	}
+	return true;
+}
+
 void gpu_modes_changed(void *data)
 {
 	struct gpu *gpu = data;
@@ -114,7 +125,7 @@ void gpu_modes_changed(void *data)
 
 	if (!gpu->display->impl->get_modes(gpu->display, modes, false))
 		return;
-	changed = memcmp(gpu->modes, modes, sizeof(modes)) != 0;
+	changed = !modes_equal(gpu->modes, modes, gpu->scanout_count);
 	memcpy(gpu->modes, modes, sizeof(modes));
 	gpu_batch_begin(gpu);
 	while ((parked = TAILQ_FIRST(&gpu->parked))) {

@@ -90,6 +90,7 @@ struct gpu_parked {
 	uint32_t scanout;
 	struct memory_piece writable[];
 };
+TAILQ_HEAD(gpu_parked_list, gpu_parked);
 
 /* ---------------------------------------------------------------- objects */
 
@@ -160,7 +161,7 @@ struct gpu {
 	struct gpu_request_list unused; /* allocated before, kept for the next ones */
 
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as the driver knows them */
-	TAILQ_HEAD(, gpu_parked) parked;
+	struct gpu_parked_list parked;
 
 	struct gpu_statistics statistics;
 	struct log_limit log;

@@ -21,10 +21,12 @@ static uint32_t no_such_resource(
 	    "there is no resource %u", resource_id);
 }
 
-/* May a resource of this id and size be made? Then it is in the table. */
+/* May a resource of this id and size be made? Then it is in the table; else *resource is NULL and
+ * the error to answer is returned. */
 static uint32_t resource_add(struct gpu *gpu, const struct gpu_command *command, uint32_t id,
     uint64_t host_bytes, struct gpu_resource **resource)
 {
+	*resource = NULL;
 	if (id == 0 || gpu_resource_find(gpu, id))
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
 		    "id %u is %s", id, id ? "in use" : "not allowed");
@@ -38,6 +40,7 @@ static uint32_t resource_add(struct gpu *gpu, const struct gpu_command *command,
 	*resource = calloc(1, sizeof(**resource));
 	if (!*resource || id_table_insert(&gpu->resources, &(*resource)->entry, id) < 0) {
 		free(*resource);
+		*resource = NULL;
 		return gpu_command_fail(gpu, command, -ENOMEM, "no memory");
 	}
 	(*resource)->host_bytes = host_bytes;
@@ -70,7 +73,7 @@ static uint32_t resource_create(struct gpu *gpu, const struct gpu_command *comma
 	int error;
 
 	type = resource_add(gpu, command, resource_id, gpu_format_bytes(template), &resource);
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
+	if (!resource)
 		return type;
 	error = gpu->renderer->impl->create_resource(gpu->renderer, resource_id, template);
 	if (error < 0) {
@@ -148,7 +151,7 @@ uint32_t gpu_resource_create_blob(struct gpu *gpu, struct gpu_command *command)
 		return gpu_command_refuse(
 		    gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, "a size of 0");
 	type = resource_add(gpu, command, request->resource_id, 0, &resource);
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
+	if (!resource)
 		return type;
 	resource->kind = GPU_RESOURCE_BLOB;
 	resource->blob_size = request->size;

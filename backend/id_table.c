@@ -53,6 +53,7 @@ int id_table_insert(struct id_table *table, struct id_entry *entry, uint32_t id)
 		if (r < 0)
 			return r;
 	}
+	assert(table->buckets);
 	bucket = id_table_hash(id, table->bits);
 	if (bucket < table->scan)
 		table->scan = bucket;

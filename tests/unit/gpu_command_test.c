@@ -229,8 +229,7 @@ static void test_answers_of_a_batch_are_published_together(void **state)
 	assert_int_equal(rig->virtqueues[RIG_CONTROL].calls - calls, 1);
 	rig_poll(rig);
 	for (unsigned i = 0; i < 100; i++) {
-		assert_int_equal(rig_type(requests[i]), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
-		rig_end(rig, requests[i]);
+		assert_int_equal(rig_type(rig, requests[i]), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
 	}
 }
 
@@ -422,14 +421,12 @@ static void test_modes_not_known_yet(void **state)
 	requests[0] = rig_begin(rig, RIG_CONTROL, &get_display_info, 24, sizeof(*info));
 	requests[1] = rig_begin(rig, RIG_CONTROL, &get_edid, sizeof(get_edid), sizeof(*edid));
 	rig_kick(rig, RIG_CONTROL);
-	rig_poll(rig);
-	assert_int_equal(rig_type(requests[0]), RIG_HELD);
-	assert_int_equal(rig_type(requests[1]), RIG_HELD);
+	assert_int_equal(rig_type(rig, requests[0]), RIG_HELD);
+	assert_int_equal(rig_type(rig, requests[1]), RIG_HELD);
 	assert_true(rig_works(rig)); /* others go on */
 
 	modes_changed(rig); /* still not */
-	rig_poll(rig);
-	assert_int_equal(rig_type(requests[0]), RIG_HELD);
+	assert_int_equal(rig_type(rig, requests[0]), RIG_HELD);
 
 	rig->display.modes_known = true;
 	rig->display.modes[0].width = 1400;
@@ -437,14 +434,12 @@ static void test_modes_not_known_yet(void **state)
 	rig_poll(rig);
 	info = (const void *)requests[0]->response;
 	edid = (const void *)requests[1]->response;
-	assert_int_equal(rig_type(requests[0]), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
+	assert_int_equal(rig_type(rig, requests[0]), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
 	assert_int_equal(requests[0]->written, sizeof(*info));
 	assert_int_equal(info->pmodes[0].r.width, 1400);
-	assert_int_equal(rig_type(requests[1]), VIRTIO_GPU_RESP_OK_EDID);
+	assert_int_equal(rig_type(rig, requests[1]), VIRTIO_GPU_RESP_OK_EDID);
 	assert_int_equal(edid->edid[56] | (edid->edid[58] & 0xf0) << 4, 1400);
 	assert_int_equal(rig->config_changes, 0); /* the driver knows */
-	rig_end(rig, requests[0]);
-	rig_end(rig, requests[1]);
 }
 
 static void test_modes_not_known_when_the_queue_stops(void **state)
@@ -457,15 +452,13 @@ static void test_modes_not_known_when_the_queue_stops(void **state)
 	request = rig_begin(rig, RIG_CONTROL, &get_display_info, 24, sizeof(*info));
 	rig_kick(rig, RIG_CONTROL);
 	rig->device->impl->drain_queue(rig->device, RIG_CURSOR);
-	rig_poll(rig);
-	assert_int_equal(rig_type(request), RIG_HELD);
+	assert_int_equal(rig_type(rig, request), RIG_HELD);
 	rig->device->impl->drain_queue(rig->device, RIG_CONTROL);
 	rig_poll(rig);
 	info = (const void *)request->response;
-	assert_int_equal(rig_type(request), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
+	assert_int_equal(rig_type(rig, request), VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
 	assert_int_equal(info->pmodes[0].r.width, 1024); /* the specification's fallback */
 	assert_int_equal(info->pmodes[0].r.height, 768);
-	rig_end(rig, request);
 }
 
 int main(void)

@@ -148,7 +148,8 @@ static inline int fake_create_fence(
 	if (fake->fence_result)
 		return fake->fence_result;
 	for (unsigned i = 0; i < fake->fence_count; i++)
-		assert(memcmp(&fake->fences[i].timeline, timeline, sizeof(*timeline)) != 0 ||
+		assert(fake->fences[i].timeline.ctx_id != timeline->ctx_id ||
+		       fake->fences[i].timeline.ring_idx != timeline->ring_idx ||
 		       fake->fences[i].fence < fence);
 	assert(fake->fence_count < FAKE_FENCES_MAX);
 	fake->fences[fake->fence_count++] = (struct fake_fence){ *timeline, fence };

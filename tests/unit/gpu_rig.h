@@ -44,10 +44,12 @@ struct rig {
 	struct virtio_device *device;
 	unsigned config_changes;
 	uint8_t *command, *response; /* guest memory, for one request at a time */
+	struct rig_request *requests;
 };
 
-/* A request that may be answered later. */
+/* A request that may be answered later. It lives as long as the rig. */
 struct rig_request {
+	struct rig_request *next;
 	uint8_t *command, *response; /* a page each */
 	uint32_t written;
 	uint16_t head;
@@ -222,6 +224,12 @@ static inline void rig_destroy(struct rig *rig)
 		loopback_queue_finish(&rig->queues[i]);
 	memory_destroy(rig->guest.inner);
 	loopback_memory_finish(&rig->memory);
+	while (rig->requests) {
+		struct rig_request *request = rig->requests;
+
+		rig->requests = request->next;
+		free(request);
+	}
 	free(rig);
 }
 
@@ -270,6 +278,8 @@ static inline struct rig_request *rig_begin(
 	struct memory_piece readable, writable;
 
 	assert(size <= LOOPBACK_PAGE && response_size <= LOOPBACK_PAGE);
+	request->next = rig->requests;
+	rig->requests = request;
 	request->command = loopback_alloc(&rig->memory, LOOPBACK_PAGE);
 	request->response = loopback_alloc(&rig->memory, LOOPBACK_PAGE);
 	memcpy(request->command, command, size);
@@ -291,19 +301,13 @@ static inline struct rig_request *rig_send(
 	return request;
 }
 
-/* The type of the answer, or RIG_HELD. */
-static inline uint32_t rig_type(const struct rig_request *request)
+/* The type of the answer, if it has come, or RIG_HELD. */
+static inline uint32_t rig_type(struct rig *rig, const struct rig_request *request)
 {
 	const struct virtio_gpu_ctrl_hdr *hdr = (const void *)request->response;
 
+	rig_poll(rig);
 	return request->done ? hdr->type : RIG_HELD;
-}
-
-static inline void rig_end(struct rig *rig, struct rig_request *request)
-{
-	loopback_free(&rig->memory, request->command, LOOPBACK_PAGE);
-	loopback_free(&rig->memory, request->response, LOOPBACK_PAGE);
-	free(request);
 }
 
 /* One request, answered at once. Its answer's bytes, by the used ring; the answer itself is at
