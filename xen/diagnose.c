@@ -2,17 +2,8 @@
 #include "xen/diagnose.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-#include <xen/version.h>
-#include <xen/xen.h>
 
-/* After xen.h, whose types it uses. */
-#include <xen/sys/privcmd.h>
+#include "xen/privcmd.h"
 
 #define LOCKED                                                                                   \
 	"Linux lets this domain use /dev/xen/privcmd for one guest at most (XSA-482): boot the " \
@@ -28,20 +19,6 @@
 	"CONFIG_IOREQ_SERVER"
 #define NO_PERMISSION "gpudomd must run as root in the driver domain"
 #define GONE "The guest is gone"
-
-/* The kernel answers every hypercall of a locked privcmd with EPERM, also this harmless one. */
-static bool privcmd_is_locked(void)
-{
-	privcmd_hypercall_t version = { .op = __HYPERVISOR_xen_version, .arg = { XENVER_version } };
-	int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
-	bool locked;
-
-	if (fd < 0)
-		return false;
-	locked = ioctl(fd, IOCTL_PRIVCMD_HYPERCALL, &version) < 0 && errno == EPERM;
-	close(fd);
-	return locked;
-}
 
 static const char *diagnose_hypercall(int error)
 {

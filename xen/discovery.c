@@ -226,26 +226,35 @@ static void discovery_forget(struct discovery *discovery, struct known_device *k
 	free(known);
 }
 
+/* The device stays unreported until its guest's name can be read; a watch tells. */
+static void discovery_wait_for_name(struct discovery *discovery, struct known_device *known)
+{
+	uint16_t domid = known->device.domid;
+	char *own;
+
+	if (known->state == KNOWN_WAITING)
+		return;
+	known->state = KNOWN_WAITING;
+	discovery_watch_name(discovery, domid, true);
+	own = discovery_read(discovery, "domid");
+	log_info("domain %u waits: there are settings by guest name, and this domain may not read "
+		 "its name; in dom0: xenstore-chmod /local/domain/%u/name n0 r%u r%s",
+	    domid, domid, domid, own ? own : "DRIVER-DOMAIN");
+	free(own);
+}
+
 /* Reports a device, unless its guest's name is needed and cannot be read yet. */
 static void discovery_offer(struct discovery *discovery, struct known_device *known)
 {
-	uint16_t domid = known->device.domid;
 	struct discovery_device device = known->device;
-	char *name = discovery_read_name(discovery, domid);
+	char *name = discovery_read_name(discovery, device.domid);
 
 	if (!name && discovery->options.need_names) {
-		if (known->state != KNOWN_WAITING)
-			log_info("domain %u waits: there are settings by guest name, and this "
-				 "domain may not read its name; in dom0: xenstore-chmod "
-				 "/local/domain/%u/name n0 r%u r<this domain's id>",
-			    domid, domid, domid);
-		if (known->state != KNOWN_WAITING)
-			discovery_watch_name(discovery, domid, true);
-		known->state = KNOWN_WAITING;
+		discovery_wait_for_name(discovery, known);
 		return;
 	}
 	if (known->state == KNOWN_WAITING)
-		discovery_watch_name(discovery, domid, false);
+		discovery_watch_name(discovery, device.domid, false);
 	known->state = KNOWN_SERVED;
 	device.guest_name = name;
 	discovery->options.listener.added(discovery->options.listener.data, &device);

@@ -2,7 +2,6 @@
 #include "xen/ioreq.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,7 +16,7 @@
 
 #include "backend/log.h"
 #include "xen/diagnose.h"
-#include "xen/privcmd_eventfd.h"
+#include "xen/privcmd.h"
 
 #define VCPUS_MAX (4096 / sizeof(struct ioreq)) /* in one page */
 #define LOOK_AGAIN_USEC 500
@@ -242,22 +241,19 @@ void ioreq_release(struct ioreq_server *server, uint64_t base, uint64_t size)
 	    server->devicemodel, server->options.domid, server->id, 1, base, base + size - 1);
 }
 
-static int ioreq_call_kick(
-    struct ioreq_server *server, uint64_t base, unsigned queue, int fd, uint32_t flags)
+static int ioreq_set_kick(
+    struct ioreq_server *server, uint64_t base, unsigned queue, int fd, bool on)
 {
-	struct privcmd_ioeventfd_call call = {
-		.ioreq = (uintptr_t)server->page,
-		.ports = (uintptr_t)server->ports,
-		.base = base,
-		.length = 4,
-		.fd = (uint32_t)fd,
+	const struct privcmd_kick kick = {
+		.ioreq_page = server->page,
+		.ports = server->ports,
 		.vcpus = server->vcpu_count,
+		.base = base,
 		.queue = queue,
-		.flags = flags,
-		.domid = server->options.domid,
+		.fd = fd,
 	};
 
-	return ioctl(server->privcmd, PRIVCMD_CALL_IOEVENTFD, &call) < 0 ? -errno : 0;
+	return privcmd_set_ioeventfd(server->privcmd, server->options.domid, &kick, on);
 }
 
 int ioreq_bind_kick(struct ioreq_server *server, uint64_t base, unsigned queue, int fd)
@@ -266,7 +262,7 @@ int ioreq_bind_kick(struct ioreq_server *server, uint64_t base, unsigned queue, 
 
 	if (server->kick_count == KICKS_MAX)
 		return -ENOSPC;
-	error = ioreq_call_kick(server, base, queue, fd, 0);
+	error = ioreq_set_kick(server, base, queue, fd, true);
 	if (error)
 		return error;
 	server->kicks[server->kick_count++] = (struct ioreq_kick){ .base = base, .queue = queue };
@@ -280,7 +276,7 @@ void ioreq_unbind_kick(struct ioreq_server *server, uint64_t base, unsigned queu
 	for (unsigned i = 0; i < server->kick_count; i++) {
 		if (server->kicks[i].base != base || server->kicks[i].queue != queue)
 			continue;
-		ioreq_call_kick(server, base, queue, fd, PRIVCMD_EVENTFD_DEASSIGN);
+		ioreq_set_kick(server, base, queue, fd, false);
 		server->kicks[i] = server->kicks[--server->kick_count];
 		return;
 	}
@@ -308,7 +304,8 @@ static int ioreq_open(struct ioreq_server *server)
 {
 	uint16_t domid = server->options.domid;
 
-	server->privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+	server->privcmd = privcmd_open(domid);
+	errno = -server->privcmd;
 	if (server->privcmd < 0)
 		return ioreq_failed(server, DIAGNOSE_PRIVCMD_DEVICE, "open /dev/xen/privcmd");
 	server->devicemodel = xendevicemodel_open(NULL, 0);
@@ -322,8 +319,7 @@ static int ioreq_open(struct ioreq_server *server)
 		return ioreq_failed(server, DIAGNOSE_EVTCHN_DEVICE, "open /dev/xen/evtchn");
 	if (xendevicemodel_restrict(server->devicemodel, domid) < 0 ||
 	    xenforeignmemory_restrict(server->memory, domid) < 0 ||
-	    xenevtchn_restrict(server->evtchn, domid) < 0 ||
-	    ioctl(server->privcmd, PRIVCMD_CALL_RESTRICT, &domid) < 0)
+	    xenevtchn_restrict(server->evtchn, domid) < 0)
 		log_debug("%s: cannot restrict the Xen handles: %s", server->options.name,
 		    strerror(errno));
 	return 0;

@@ -3,34 +3,18 @@
 
 #include <errno.h>
 #include <string.h>
-#include <xen/hvm/dm_op.h>
 
-#include "xen/privcmd_eventfd.h"
+#include "xen/privcmd.h"
 
 void irq_init(struct irq_line *line, struct ioreq_server *server, const char *name, uint32_t irq)
 {
 	*line = (struct irq_line){ .server = server, .name = name, .irq = irq, .call_fd = -1 };
 }
 
-static int irq_call(struct irq_line *line, int fd, uint32_t flags)
-{
-	struct xen_dm_op op = { .op = XEN_DMOP_set_irq_level };
-	struct privcmd_irqfd_call call = {
-		.dm_op = (uintptr_t)&op,
-		.size = sizeof(op),
-		.fd = (uint32_t)fd,
-		.flags = flags,
-		.domid = ioreq_domid(line->server),
-	};
-
-	op.u.set_irq_level.irq = line->irq;
-	op.u.set_irq_level.level = 1;
-	return ioctl(ioreq_privcmd(line->server), PRIVCMD_CALL_IRQFD, &call) < 0 ? -errno : 0;
-}
-
 int irq_route(struct irq_line *line, int fd)
 {
-	int error = irq_call(line, fd, 0);
+	int error = privcmd_set_irqfd(
+	    ioreq_privcmd(line->server), ioreq_domid(line->server), line->irq, fd, true);
 
 	if (!error)
 		line->call_fd = fd;
@@ -40,7 +24,8 @@ int irq_route(struct irq_line *line, int fd)
 void irq_finish(struct irq_line *line)
 {
 	if (line->call_fd >= 0)
-		irq_call(line, line->call_fd, PRIVCMD_EVENTFD_DEASSIGN);
+		privcmd_set_irqfd(ioreq_privcmd(line->server), ioreq_domid(line->server), line->irq,
+		    line->call_fd, false);
 	line->call_fd = -1;
 }
 

@@ -374,8 +374,8 @@ by_map:
 	error = memory_grant_copy_mapped(memory, pieces, count, local, size, direction);
 	if (!error && !grant->copy_by_map) {
 		log_warning("Xen's policy refuses grant copies from this guest: each request is "
-			    "mapped and unmapped instead, which is slow (FLASK: allow the "
-			    "driver domain 'grant copy', see configs/flask)");
+			    "mapped and unmapped instead, which is slow (FLASK: 'grant copy' "
+			    "in both directions, see configs/flask)");
 		grant->copy_by_map = true;
 	}
 	return error;
