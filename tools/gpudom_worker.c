@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -114,6 +115,15 @@ static void worker_on_closed(void *data, int error)
 		worker_listen(worker, true);
 }
 
+/* Is @fd the connected socket that the command line promised? */
+static bool is_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &length) == 0;
+}
+
 static int worker_serve(struct worker *worker, int fd)
 {
 	const struct vhost_user_options options = {
@@ -148,9 +158,13 @@ static int worker_on_connect(sd_event_source *source, int listen_fd, uint32_t ev
 /* Is there a socket at @address that nobody listens on any more? */
 static bool is_stale(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat stat;
 	bool stale;
+	int fd;
 
+	if (lstat(address->sun_path, &stat) < 0 || !S_ISSOCK(stat.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
@@ -305,8 +319,13 @@ static int worker_init(struct worker *worker)
 	r = worker_create_device(worker);
 	if (r < 0)
 		return r;
-	return worker->options.socket_path ? worker_open_socket(worker)
-					   : worker_serve(worker, worker->options.fd);
+	if (worker->options.socket_path)
+		return worker_open_socket(worker);
+	if (!is_connected(worker->options.fd)) {
+		log_error("--fd=%d is not a connected socket", worker->options.fd);
+		return -ENOTCONN;
+	}
+	return worker_serve(worker, worker->options.fd);
 }
 
 static void worker_finish(struct worker *worker)

@@ -183,14 +183,15 @@ static int parse_mode(int opt, const char *value, struct display_mode *mode, boo
 {
 	static const char expected[] = "WIDTHxHEIGHT[@HZ]";
 	unsigned long width, height;
+	const char *second;
 	char *end;
 
 	width = strtoul(value, &end, 10);
 	if (end == value || *end != 'x')
 		return bad_value(opt, value, expected);
-	value = end + 1;
-	height = strtoul(value, &end, 10);
-	if (end == value || (*end && *end != '@') || !width || !height || width > MODE_SIZE_MAX ||
+	second = end + 1;
+	height = strtoul(second, &end, 10);
+	if (end == second || (*end && *end != '@') || !width || !height || width > MODE_SIZE_MAX ||
 	    height > MODE_SIZE_MAX)
 		return bad_value(opt, value, expected);
 	*has_refresh = *end == '@';

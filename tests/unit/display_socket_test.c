@@ -424,7 +424,7 @@ static void a_buffer_is_described(void **state)
 	const uint32_t words[12] = { 4, 1, 1, W, H, W + 2, H + 2, 4096, 1 /* y0_top is false */,
 		0x34325258, 0x55667788, 0x11223344 };
 	assert_memory_equal(message.words, words, sizeof(words));
-	assert_int_equal(msg.msg_controllen, CMSG_LEN(sizeof(int)));
+	assert_true(msg.msg_controllen >= CMSG_LEN(sizeof(int)));
 	memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
 	assert_int_equal(fstat(fd, &got), 0);
 	assert_int_equal(fstat(f->a.dmabuf, &want), 0);
