@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The real gpudom-worker as a process of its own: front ends that talk nonsense or go away, a
- * worker that is killed and replaced, and what it takes from the machine. It lies where the
- * Makefile puts it, beside this test's folder.
+ * worker that is killed and replaced, and what it takes from the machine.
  */
 #include <errno.h>
 #include <poll.h>
@@ -40,12 +39,8 @@ struct setup {
 static int prepare(void **state)
 {
 	struct setup *setup = calloc(1, sizeof(*setup));
-	ssize_t length = readlink("/proc/self/exe", setup->worker, sizeof(setup->worker) - 32);
 
-	assert_true(length > 0);
-	/* .../device/worker_test: two names up */
-	*strrchr(setup->worker, '/') = '\0';
-	strcpy(strrchr(setup->worker, '/'), "/gpudom-worker");
+	loopback_process_path("gpudom-worker", setup->worker, sizeof(setup->worker));
 	strcpy(setup->folder, "/tmp/gpudom-worker-test.XXXXXX");
 	assert_non_null(mkdtemp(setup->folder));
 	snprintf(setup->socket_option, sizeof(setup->socket_option), "--socket-path=%s/socket",

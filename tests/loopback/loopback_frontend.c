@@ -173,6 +173,19 @@ int loopback_frontend_wait_config(struct loopback_frontend *frontend, unsigned c
 	return 0;
 }
 
+int loopback_frontend_wait_display(
+    struct loopback_frontend *frontend, const unsigned *counter, unsigned count)
+{
+	while (*counter < count) {
+		int ret = wait_for(frontend, frontend->display.fd);
+		if (ret < 0)
+			return ret;
+		if (frontend->display.fd < 0)
+			return -ECONNRESET;
+	}
+	return 0;
+}
+
 int loopback_frontend_wait_hangup(struct loopback_frontend *frontend)
 {
 	struct vhost_user_message message;

@@ -89,6 +89,10 @@ int loopback_frontend_set_config(
 /* Waits until config_changes is at least @count. */
 int loopback_frontend_wait_config(struct loopback_frontend *frontend, unsigned count);
 
+/* Waits until @counter, one of frontend->display's, is at least @count. */
+int loopback_frontend_wait_display(
+    struct loopback_frontend *frontend, const unsigned *counter, unsigned count);
+
 /* Takes the next used entry of a queue, waiting for it. 0, -ETIMEDOUT, -ECONNRESET. */
 int loopback_frontend_wait(struct loopback_frontend *frontend, unsigned queue, uint16_t *head,
     uint32_t *written, void **data);

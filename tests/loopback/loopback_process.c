@@ -71,6 +71,20 @@ int loopback_process_spawn(struct loopback_process *process, const char *const a
 	return ret;
 }
 
+void loopback_process_path(const char *program, char *path, size_t size)
+{
+	char self[512] = "";
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		loopback_die("/proc/self/exe: %s", strerror(errno));
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(self, '/');
+		if (slash)
+			*slash = '\0';
+	}
+	snprintf(path, size, "%s/%s", self, program);
+}
+
 int loopback_process_connect(const struct loopback_process *process, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

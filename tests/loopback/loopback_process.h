@@ -6,6 +6,7 @@
 #define GPUDOM_TESTS_LOOPBACK_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,6 +23,9 @@ struct loopback_process {
  */
 int loopback_process_spawn(
     struct loopback_process *process, const char *const argv[], bool capture);
+
+/* The path of @program where the Makefile puts it, beside the folder of the running test. */
+void loopback_process_path(const char *program, char *path, size_t size);
 
 /* Connects to a listening socket, as soon as the process listens. A descriptor, or -errno. */
 int loopback_process_connect(const struct loopback_process *process, const char *path);
