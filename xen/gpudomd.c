@@ -13,12 +13,10 @@
 #include "backend/log.h"
 #include "tools/version.h"
 #include "xen/config.h"
-#include "xen/discovery.h"
-#include "xen/guest.h"
+#include "xen/daemon.h"
 #include "xen/worker_process.h"
 
 #define CONFIG_PATH "/etc/gpudom/gpudom.conf"
-#define GUESTS_MAX 64
 
 struct gpudomd_options {
 	const char *config_path; /* NULL: CONFIG_PATH, if there is one */
@@ -33,133 +31,8 @@ struct gpudomd {
 	struct config config;
 	char *worker_path;
 	sd_event *event;
-	struct discovery *discovery;
-	struct guest *guests[GUESTS_MAX];
-	unsigned served; /* devices that serve */
+	struct gpu_daemon *gpu_daemon;
 };
-
-/* -------------------------------------------------------------------- guests */
-
-static struct guest **gpudomd_find(struct gpudomd *gpudomd, uint16_t domid)
-{
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		if (gpudomd->guests[i] && guest_domid(gpudomd->guests[i]) == domid)
-			return &gpudomd->guests[i];
-	return NULL;
-}
-
-static void gpudomd_report(const struct gpudomd *gpudomd)
-{
-	sd_notifyf(0, "STATUS=%u GPU%s in use by guests", gpudomd->served,
-	    gpudomd->served == 1 ? "" : "s");
-}
-
-static void gpudomd_device_serving(void *data, uint16_t domid, unsigned devid)
-{
-	struct gpudomd *gpudomd = data;
-	struct guest **guest = gpudomd_find(gpudomd, domid);
-
-	gpudomd->served++;
-	log_info("%s (domain %u): GPU %u is ready, the guest may run",
-	    guest ? guest_title(*guest) : "?", domid, devid);
-	discovery_set_state(gpudomd->discovery, domid, devid, DISCOVERY_CONNECTED);
-	gpudomd_report(gpudomd);
-}
-
-static void gpudomd_drop_guest(struct gpudomd *gpudomd, struct guest **guest)
-{
-	guest_destroy(*guest);
-	*guest = NULL;
-	if (gpudomd->options.once)
-		sd_event_exit(gpudomd->event, 0);
-}
-
-static void gpudomd_device_removed(void *data, uint16_t domid, unsigned devid)
-{
-	struct gpudomd *gpudomd = data;
-	struct guest **guest = gpudomd_find(gpudomd, domid);
-
-	log_info(
-	    "%s (domain %u): GPU %u is removed", guest ? guest_title(*guest) : "?", domid, devid);
-	if (gpudomd->served)
-		gpudomd->served--;
-	/* The server goes before the toolstack is told: nothing of the guest is left then. */
-	if (guest && guest_is_empty(*guest))
-		gpudomd_drop_guest(gpudomd, guest);
-	discovery_close(gpudomd->discovery, domid, devid);
-	gpudomd_report(gpudomd);
-}
-
-static struct guest **gpudomd_add_guest(
-    struct gpudomd *gpudomd, const struct discovery_device *device)
-{
-	const struct guest_options options = {
-		.domid = device->domid,
-		.name = device->guest_name,
-		.event = gpudomd->event,
-		.worker_path = gpudomd->worker_path,
-		.ioeventfd = gpudomd->options.ioeventfd == IOEVENTFD_YES,
-		.serving = gpudomd_device_serving,
-		.removed = gpudomd_device_removed,
-		.data = gpudomd,
-	};
-
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		if (!gpudomd->guests[i])
-			return guest_create(&options, &gpudomd->guests[i]) < 0
-				   ? NULL
-				   : &gpudomd->guests[i];
-	log_error("domain %u: there are %d guests already", device->domid, GUESTS_MAX);
-	return NULL;
-}
-
-static void gpudomd_device_added(void *data, const struct discovery_device *device)
-{
-	struct gpudomd *gpudomd = data;
-	struct guest **guest = gpudomd_find(gpudomd, device->domid);
-	char **arguments;
-
-	discovery_set_state(gpudomd->discovery, device->domid, device->devid, DISCOVERY_INIT_WAIT);
-	if (!guest)
-		guest = gpudomd_add_guest(gpudomd, device);
-	if (!guest)
-		return; /* said why; the directory stays until the toolstack takes it away */
-	if (config_arguments(&gpudomd->config, device->guest_name, &arguments) < 0) {
-		log_error("%s: out of memory", guest_title(*guest));
-		return;
-	}
-	log_info("%s (domain %u) has a GPU at %#llx, interrupt %u", guest_title(*guest),
-	    device->domid, (unsigned long long)device->base, device->irq);
-	if (guest_add_device(*guest, device, arguments) < 0 && guest_is_empty(*guest)) {
-		guest_destroy(*guest);
-		*guest = NULL;
-	}
-}
-
-static void gpudomd_device_removing(void *data, uint16_t domid, unsigned devid)
-{
-	struct gpudomd *gpudomd = data;
-	struct guest **guest = gpudomd_find(gpudomd, domid);
-
-	if (guest)
-		guest_remove_device(*guest, devid);
-	else
-		discovery_close(gpudomd->discovery, domid, devid);
-}
-
-static bool gpudomd_alive(void *data, uint16_t domid)
-{
-	struct guest **guest = gpudomd_find(data, domid);
-
-	return !guest || guest_is_alive(*guest);
-}
-
-static void gpudomd_xenstore_failed(void *data, int error)
-{
-	struct gpudomd *gpudomd = data;
-
-	sd_event_exit(gpudomd->event, EXIT_FAILURE);
-}
 
 /* ------------------------------------------------------------------- options */
 
@@ -293,21 +166,16 @@ static int gpudomd_signal(sd_event_source *source, const struct signalfd_siginfo
 	struct gpudomd *gpudomd = data;
 
 	log_info("%s: ending%s", strsignal((int)info->ssi_signo),
-	    gpudomd->served ? "; guests that are left lose their GPU" : "");
+	    daemon_served(gpudomd->gpu_daemon) ? "; guests that are left lose their GPU" : "");
 	return sd_event_exit(gpudomd->event, 0);
 }
 
 static int gpudomd_set_up(struct gpudomd *gpudomd)
 {
-	struct discovery_options discovery = {
-		.need_names = gpudomd->config.guests != NULL,
-		.listener = {
-			.added = gpudomd_device_added,
-			.removing = gpudomd_device_removing,
-			.alive = gpudomd_alive,
-			.failed = gpudomd_xenstore_failed,
-			.data = gpudomd,
-		},
+	struct daemon_options options = {
+		.config = &gpudomd->config,
+		.ioeventfd = gpudomd->options.ioeventfd == IOEVENTFD_YES,
+		.once = gpudomd->options.once,
 	};
 	sigset_t signals;
 	int error;
@@ -332,32 +200,28 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 		log_error("cannot make an event loop: %s", strerror(-error));
 		return error;
 	}
-	discovery.event = gpudomd->event;
-	return discovery_create(&discovery, &gpudomd->discovery);
+	options.event = gpudomd->event;
+	options.worker_path = gpudomd->worker_path;
+	return daemon_create(&options, &gpudomd->gpu_daemon);
 }
 
 static int gpudomd_run(struct gpudomd *gpudomd)
 {
 	int result;
 
-	discovery_publish(gpudomd->discovery, "ready");
 	log_info("gpudomd " GPUDOM_VERSION " is ready for guests (kicks by %s)",
 	    gpudomd->options.ioeventfd == IOEVENTFD_YES ? "ioeventfd" : "forwarding");
 	sd_notify(0, "READY=1");
-	gpudomd_report(gpudomd);
 	result = sd_event_loop(gpudomd->event);
 	if (result < 0)
 		log_error("the event loop has failed: %s", strerror(-result));
 	sd_notify(0, "STOPPING=1");
-	discovery_publish(gpudomd->discovery, NULL);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static void gpudomd_finish(struct gpudomd *gpudomd)
 {
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		guest_destroy(gpudomd->guests[i]);
-	discovery_destroy(gpudomd->discovery);
+	daemon_destroy(gpudomd->gpu_daemon);
 	sd_event_unref(gpudomd->event);
 	free(gpudomd->worker_path);
 	config_finish(&gpudomd->config);

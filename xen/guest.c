@@ -39,6 +39,15 @@ bool guest_is_empty(const struct guest *guest)
 	return true;
 }
 
+unsigned guest_served(const struct guest *guest)
+{
+	unsigned served = 0;
+
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		served += guest->devices[i] && guest_device_serves(guest->devices[i]);
+	return served;
+}
+
 bool guest_is_alive(struct guest *guest)
 {
 	unsigned vcpus;

@@ -38,6 +38,9 @@ int guest_add_device(
     struct guest *guest, const struct discovery_device *device, char **worker_arguments);
 void guest_remove_device(struct guest *guest, unsigned devid);
 
+/* Devices that serve it now. */
+unsigned guest_served(const struct guest *guest);
+
 bool guest_is_empty(const struct guest *guest);
 uint16_t guest_domid(const struct guest *guest);
 

@@ -68,6 +68,11 @@ const struct discovery_device *guest_device_description(const struct guest_devic
 	return &device->device;
 }
 
+bool guest_device_serves(const struct guest_device *device)
+{
+	return device->state == DEVICE_SERVING;
+}
+
 /* ------------------------------------------------------------------ accesses */
 
 bool guest_device_access(struct guest_device *device, struct ioreq_access *access)

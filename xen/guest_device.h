@@ -44,6 +44,9 @@ void guest_device_destroy(struct guest_device *device);
 /* Answers an access inside the range (true), or leaves it open (struct ioreq_options.access). */
 bool guest_device_access(struct guest_device *device, struct ioreq_access *access);
 
+/* Is its worker there, and ready? */
+bool guest_device_serves(const struct guest_device *device);
+
 const struct discovery_device *guest_device_description(const struct guest_device *device);
 
 #endif

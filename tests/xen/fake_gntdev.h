@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A grant device for tests, in place of xen/gntdev.c: guests' pages in a memfd, a table of what
- * they have granted, faults on request, and counters of what is still mapped. */
+ * they have granted, faults on request, and counters of what is still mapped. All of it lies in
+ * that memfd, so that a worker to which it is passed finds it too. */
 #ifndef GPUDOM_TESTS_XEN_FAKE_GNTDEV_H
 #define GPUDOM_TESTS_XEN_FAKE_GNTDEV_H
 
@@ -19,8 +20,6 @@ struct fake_grant {
 };
 
 struct fake_gntdev {
-	int memfd;
-	uint8_t *memory; /* as the guest sees it */
 	uint32_t pages;
 	struct fake_grant grants[FAKE_GNTDEV_GRANTS];
 
@@ -34,7 +33,9 @@ struct fake_gntdev {
 	size_t pages_mapped, segments;
 };
 
-extern struct fake_gntdev fake_gntdev;
+extern struct fake_gntdev *fake_gntdev;
+
+extern uint8_t *fake_gntdev_memory; /* as the guest sees it */
 
 /* Begins anew with @pages of guest memory, nothing granted. */
 void fake_gntdev_reset(uint32_t pages);

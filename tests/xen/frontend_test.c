@@ -74,7 +74,7 @@ static uint64_t bus(unsigned queue, unsigned page, uint32_t offset)
 
 static void *guest(unsigned queue, unsigned page)
 {
-	return fake_gntdev.memory + (size_t)(queue * PAGES_PER_QUEUE + page) * GNTDEV_PAGE_SIZE;
+	return fake_gntdev_memory + (size_t)(queue * PAGES_PER_QUEUE + page) * GNTDEV_PAGE_SIZE;
 }
 
 /* ------------------------------------------------------------------ the rig */
@@ -113,7 +113,7 @@ static void on_done(void *data)
 	struct rig *rig = data;
 
 	rig->done++;
-	rig->mapped_when_done = fake_gntdev.pages_mapped;
+	rig->mapped_when_done = fake_gntdev->pages_mapped;
 }
 
 /* Runs the loop until *counter is at least @wanted. */
@@ -221,7 +221,7 @@ static int tear_down(void **state)
 		close(rig->queues[i].error_fd);
 	}
 	sd_event_unref(rig->event);
-	assert_int_equal(fake_gntdev.pages_mapped, 0);
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
 	fake_gntdev_finish();
 	return 0;
 }
@@ -295,7 +295,7 @@ static void a_reset_lets_go_of_everything_before_it_is_done(void **state)
 
 	start(rig);
 	assert_served(rig, 0, 0x11);
-	assert_true(fake_gntdev.pages_mapped > 0);
+	assert_true(fake_gntdev->pages_mapped > 0);
 	resets = rig->fake.resets;
 	frontend_reset(rig->frontend, on_done, rig);
 	assert_int_equal(rig->done, 0); /* from the loop only */
@@ -315,7 +315,7 @@ static void it_starts_again_after_a_reset(void **state)
 	for (unsigned i = 1; i <= 50; i++) {
 		frontend_reset(rig->frontend, on_done, rig);
 		wait_for(rig, &rig->done, i);
-		memset(fake_gntdev.memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
+		memset(fake_gntdev_memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
 		frontend_start(rig->frontend, FEATURES, queues);
 		assert_served(rig, 0, (uint8_t)i);
 	}
@@ -329,7 +329,7 @@ static void one_queue_is_stopped_the_other_goes_on(void **state)
 	size_t mapped;
 
 	start(rig);
-	mapped = fake_gntdev.pages_mapped;
+	mapped = fake_gntdev->pages_mapped;
 	frontend_stop_queue(rig->frontend, 1, on_done, rig);
 	wait_for(rig, &rig->done, 1);
 	assert_int_equal(rig->mapped_when_done, mapped / 2);
@@ -353,7 +353,7 @@ static void a_queue_with_bad_rings_is_refused_the_other_served(void **state)
 	wait_for(rig, &rig->done, 1);
 	assert_int_equal(rig->mapped_when_done, 0);
 	rig->queues[1].used = bus(1, PAGE_USED, 0);
-	memset(fake_gntdev.memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
+	memset(fake_gntdev_memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
 	start(rig);
 	assert_int_equal(rig->refused, 1);
 	assert_served(rig, 1, 0x22);

@@ -40,15 +40,15 @@ static int set_up(void **state)
 	log_init(LOG_LEVEL_ERROR, NULL);
 	fake_gntdev_reset(PAGES);
 	for (uint32_t i = 0; i < PAGES * PAGE; i++)
-		fake_gntdev.memory[i] = (uint8_t)(i ^ i >> 12);
+		fake_gntdev_memory[i] = (uint8_t)(i ^ i >> 12);
 	*state = memory_new();
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	assert_int_equal(fake_gntdev.maps, 0);
-	assert_int_equal(fake_gntdev.pages_mapped, 0);
+	assert_int_equal(fake_gntdev->maps, 0);
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
 	memory_destroy(*state);
 	fake_gntdev_finish();
 	return 0;
@@ -80,9 +80,9 @@ static void regions_that_are_refused(void **state)
 	region.size = MEMORY_GRANT_SIZE + 1;
 	assert_int_equal(memory_add_region(memory, &region, fd), -EINVAL);
 	assert_int_equal(memory_add_region(memory, &good, -1), -EINVAL);
-	fake_gntdev.check_error = -ENOTTY;
+	fake_gntdev->check_error = -ENOTTY;
 	assert_int_equal(memory_add_region(memory, &good, fd), -EINVAL);
-	fake_gntdev.check_error = 0;
+	fake_gntdev->check_error = 0;
 	assert_int_equal(memory_add_region(memory, &good, fd), 0);
 	assert_int_equal(memory_add_region(memory, &good, fd), -EEXIST);
 	memory_destroy(memory);
@@ -118,7 +118,7 @@ static void a_map_outlives_its_region(void **state)
 	fake_gntdev_grant(DOMID, 8, 3, 1, false);
 	assert_int_equal(memory_map(*state, &piece, 1, MEMORY_READ, &map), 0);
 	assert_int_equal(memory_remove_region(*state, &region), 0);
-	assert_memory_equal(map->iov[0].iov_base, fake_gntdev.memory + 3 * PAGE + 100, 16);
+	assert_memory_equal(map->iov[0].iov_base, fake_gntdev_memory + 3 * PAGE + 100, 16);
 	memory_unmap(*state, map);
 	assert_int_equal(memory_add_region(*state, &region, gntdev_open()), 0);
 }
@@ -149,12 +149,12 @@ static void one_call_copies_all_pieces(void **state)
 	fake_gntdev_grant(DOMID, 100, 10, 2, true);
 	fake_gntdev_grant(DOMID, 200, 50, 4, true);
 	assert_int_equal(memory_read(*state, bytes, pieces, 4), 0);
-	assert_memory_equal(bytes, fake_gntdev.memory + 10 * PAGE + 0x60, 64);
-	assert_memory_equal(bytes + 64, fake_gntdev.memory + 50 * PAGE + 4000, 3 * PAGE);
-	assert_memory_equal(bytes + 64 + 3 * PAGE, fake_gntdev.memory + 12 * PAGE - 7, 7);
-	assert_int_equal(fake_gntdev.copy_calls, 1);
-	assert_int_equal(fake_gntdev.segments, 1 + 4 + 1);
-	assert_int_equal(fake_gntdev.map_calls, 0);
+	assert_memory_equal(bytes, fake_gntdev_memory + 10 * PAGE + 0x60, 64);
+	assert_memory_equal(bytes + 64, fake_gntdev_memory + 50 * PAGE + 4000, 3 * PAGE);
+	assert_memory_equal(bytes + 64 + 3 * PAGE, fake_gntdev_memory + 12 * PAGE - 7, 7);
+	assert_int_equal(fake_gntdev->copy_calls, 1);
+	assert_int_equal(fake_gntdev->segments, 1 + 4 + 1);
+	assert_int_equal(fake_gntdev->map_calls, 0);
 }
 
 static void a_long_copy_is_one_call_too(void **state)
@@ -165,9 +165,9 @@ static void a_long_copy_is_one_call_too(void **state)
 
 	fake_gntdev_grant(DOMID, 1000, 0, 301, false);
 	assert_int_equal(memory_read(*state, bytes, &piece, 1), 0);
-	assert_memory_equal(bytes, fake_gntdev.memory + 1, size);
-	assert_int_equal(fake_gntdev.copy_calls, 1);
-	assert_int_equal(fake_gntdev.segments, 301);
+	assert_memory_equal(bytes, fake_gntdev_memory + 1, size);
+	assert_int_equal(fake_gntdev->copy_calls, 1);
+	assert_int_equal(fake_gntdev->segments, 301);
 	free(bytes);
 }
 
@@ -180,9 +180,9 @@ static void a_write_ends_where_its_bytes_do(void **state)
 	fake_gntdev_grant(DOMID, 30, 200, 1, false);
 	memset(bytes, 0xee, sizeof(bytes));
 	assert_int_equal(memory_write(*state, pieces, 2, bytes, 14), 0);
-	assert_memory_equal(fake_gntdev.memory + 100 * PAGE + 4090, bytes, 10);
-	assert_memory_equal(fake_gntdev.memory + 200 * PAGE, bytes, 4);
-	assert_int_not_equal(fake_gntdev.memory[200 * PAGE + 4], 0xee);
+	assert_memory_equal(fake_gntdev_memory + 100 * PAGE + 4090, bytes, 10);
+	assert_memory_equal(fake_gntdev_memory + 200 * PAGE, bytes, 4);
+	assert_int_not_equal(fake_gntdev_memory[200 * PAGE + 4], 0xee);
 	assert_int_equal(memory_write(*state, pieces, 2, bytes, 0), 0);
 	assert_int_equal(memory_write(*state, pieces, 1, bytes, 14), -EFAULT);
 }
@@ -204,17 +204,17 @@ static void copies_by_mapping_where_the_policy_refuses_them(void **state)
 
 	fake_gntdev_grant(DOMID, 20, 100, 2, false);
 	fake_gntdev_grant(DOMID, 30, 200, 1, false);
-	fake_gntdev.copy_error = -EACCES;
+	fake_gntdev->copy_error = -EACCES;
 	assert_int_equal(memory_read(*state, bytes, pieces, 2), 0);
-	assert_memory_equal(bytes, fake_gntdev.memory + 100 * PAGE + 4090, 10);
-	assert_memory_equal(bytes + 10, fake_gntdev.memory + 200 * PAGE + 8, 4);
+	assert_memory_equal(bytes, fake_gntdev_memory + 100 * PAGE + 4090, 10);
+	assert_memory_equal(bytes + 10, fake_gntdev_memory + 200 * PAGE + 8, 4);
 	memset(out, 0x5a, sizeof(out));
 	assert_int_equal(memory_write(*state, pieces, 2, out, 12), 0);
-	assert_memory_equal(fake_gntdev.memory + 100 * PAGE + 4090, out, 10);
-	assert_memory_equal(fake_gntdev.memory + 200 * PAGE + 8, out, 2);
-	assert_int_equal(fake_gntdev.memory[200 * PAGE + 10], bytes[12]);
-	assert_int_equal(fake_gntdev.copy_calls, 1); /* asked once */
-	assert_int_equal(fake_gntdev.pages_mapped, 0);
+	assert_memory_equal(fake_gntdev_memory + 100 * PAGE + 4090, out, 10);
+	assert_memory_equal(fake_gntdev_memory + 200 * PAGE + 8, out, 2);
+	assert_int_equal(fake_gntdev_memory[200 * PAGE + 10], bytes[12]);
+	assert_int_equal(fake_gntdev->copy_calls, 1); /* asked once */
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
 	/* A command buffer is granted read-only: reading it must not ask for more. */
 	fake_gntdev_grant(DOMID, 30, 200, 1, true);
 	assert_int_equal(memory_read(*state, bytes, &pieces[1], 1), 0);
@@ -227,12 +227,12 @@ static void one_bad_grant_does_not_end_copying(void **state)
 	struct memory_piece piece = { bus(20, 0), 8 };
 	uint8_t bytes[8];
 
-	fake_gntdev.copy_error = -EACCES;
+	fake_gntdev->copy_error = -EACCES;
 	assert_int_equal(memory_read(*state, bytes, &piece, 1), -EFAULT);
-	fake_gntdev.copy_error = 0;
+	fake_gntdev->copy_error = 0;
 	fake_gntdev_grant(DOMID, 20, 0, 1, false);
 	assert_int_equal(memory_read(*state, bytes, &piece, 1), 0);
-	assert_int_equal(fake_gntdev.copy_calls, 2);
+	assert_int_equal(fake_gntdev->copy_calls, 2);
 }
 
 /* ------------------------------------------------------------------- mapping */
@@ -248,11 +248,11 @@ static void runs_are_mapped_in_one_call(void **state)
 	assert_int_equal(map->iov_count, 1);
 	assert_int_equal(map->size, 1228800);
 	assert_int_equal(map->iov[0].iov_len, 1228800);
-	assert_memory_equal(map->iov[0].iov_base, fake_gntdev.memory, 1228800);
-	assert_int_equal(fake_gntdev.map_calls, 1);
-	assert_int_equal(fake_gntdev.pages_mapped, 300);
+	assert_memory_equal(map->iov[0].iov_base, fake_gntdev_memory, 1228800);
+	assert_int_equal(fake_gntdev->map_calls, 1);
+	assert_int_equal(fake_gntdev->pages_mapped, 300);
 	((uint8_t *)map->iov[0].iov_base)[1000] ^= 0xff;
-	assert_int_equal(fake_gntdev.memory[1000], ((const uint8_t *)map->iov[0].iov_base)[1000]);
+	assert_int_equal(fake_gntdev_memory[1000], ((const uint8_t *)map->iov[0].iov_base)[1000]);
 	memory_unmap(*state, map);
 }
 
@@ -276,14 +276,14 @@ static void neighbours_are_joined(void **state)
 	assert_int_equal(map->iov_count, 3);
 	assert_int_equal(map->size, 3 * PAGE + 0x1800 + 4);
 	assert_int_equal(map->iov[0].iov_len, 3 * PAGE);
-	assert_memory_equal(map->iov[0].iov_base, fake_gntdev.memory, 2 * PAGE);
+	assert_memory_equal(map->iov[0].iov_base, fake_gntdev_memory, 2 * PAGE);
 	assert_memory_equal(
-	    (uint8_t *)map->iov[0].iov_base + 2 * PAGE, fake_gntdev.memory + 40 * PAGE, PAGE);
+	    (uint8_t *)map->iov[0].iov_base + 2 * PAGE, fake_gntdev_memory + 40 * PAGE, PAGE);
 	assert_int_equal(map->iov[1].iov_len, 0x1800);
-	assert_memory_equal(map->iov[1].iov_base, fake_gntdev.memory + 80 * PAGE + 0x800, 0x1800);
+	assert_memory_equal(map->iov[1].iov_base, fake_gntdev_memory + 80 * PAGE + 0x800, 0x1800);
 	assert_int_equal(map->iov[2].iov_len, 4);
-	assert_memory_equal(map->iov[2].iov_base, fake_gntdev.memory + 90 * PAGE + 4, 4);
-	assert_int_equal(fake_gntdev.pages_mapped, 2 + 1 + 2 + 1);
+	assert_memory_equal(map->iov[2].iov_base, fake_gntdev_memory + 90 * PAGE + 4, 4);
+	assert_int_equal(fake_gntdev->pages_mapped, 2 + 1 + 2 + 1);
 	memory_unmap(*state, map);
 }
 
@@ -296,9 +296,9 @@ static void the_same_reference_twice(void **state)
 	fake_gntdev_grant(DOMID, 9, 7, 1, false);
 	assert_int_equal(memory_map(*state, pieces, 4, MEMORY_READ, &map), 0);
 	assert_int_equal(map->size, 2 * PAGE + 20);
-	assert_int_equal(fake_gntdev.pages_mapped, 4);
+	assert_int_equal(fake_gntdev->pages_mapped, 4);
 	assert_memory_equal(
-	    map->iov[map->iov_count - 1].iov_base, fake_gntdev.memory + 7 * PAGE + 10, 10);
+	    map->iov[map->iov_count - 1].iov_base, fake_gntdev_memory + 7 * PAGE + 10, 10);
 	memory_unmap(*state, map);
 }
 
@@ -314,7 +314,7 @@ static void reading_maps_nothing_writable(void **state)
 	fake_gntdev_grant(DOMID, 9, 7, 1, true);
 	assert_int_equal(memory_map(*state, &piece, 1, MEMORY_READ_WRITE, &map), -EFAULT);
 	assert_int_equal(memory_map(*state, &piece, 1, MEMORY_WRITE, &map), -EFAULT);
-	assert_int_equal(fake_gntdev.maps, 0);
+	assert_int_equal(fake_gntdev->maps, 0);
 	assert_int_equal(memory_map(*state, &piece, 1, MEMORY_READ, &map), 0);
 	maps = fopen("/proc/self/maps", "re");
 	while (maps && fgets(line, sizeof(line), maps)) {
@@ -346,8 +346,8 @@ static void assert_unreachable(struct guest_memory *memory, uint64_t address, ui
 	assert_int_equal(memory_write(memory, pieces, 2, bytes, (size_t)length + 8), -EFAULT);
 	assert_int_equal(memory_map(memory, pieces, 2, MEMORY_READ, &map), -EFAULT);
 	assert_null(map);
-	assert_int_equal(fake_gntdev.maps, 0);
-	assert_int_equal(fake_gntdev.pages_mapped, 0);
+	assert_int_equal(fake_gntdev->maps, 0);
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
 	free(bytes);
 	/* And what is right goes on. */
 	assert_int_equal(memory_map(memory, pieces, 1, MEMORY_READ, &map), 0);
@@ -396,13 +396,13 @@ static void a_map_that_fails_midway_leaves_nothing(void **state)
 	fake_gntdev_grant(DOMID, 100, 0, 8, false);
 	fake_gntdev_grant(DOMID, 200, 8, 8, false);
 	for (uint32_t i = 1; i <= 16; i++) {
-		fake_gntdev.fail_map_at = i;
+		fake_gntdev->fail_map_at = i;
 		assert_int_equal(memory_map(*state, pieces, 2, MEMORY_READ, &map), -EFAULT);
-		assert_int_equal(fake_gntdev.pages_mapped, 0);
+		assert_int_equal(fake_gntdev->pages_mapped, 0);
 	}
-	fake_gntdev.fail_map_at = 0;
+	fake_gntdev->fail_map_at = 0;
 	assert_int_equal(memory_map(*state, pieces, 2, MEMORY_READ, &map), 0);
-	assert_int_equal(fake_gntdev.pages_mapped, 16);
+	assert_int_equal(fake_gntdev->pages_mapped, 16);
 	memory_unmap(*state, map);
 }
 
@@ -425,10 +425,10 @@ static void more_pages_than_one_map_takes(void **state)
 	assert_int_equal(memory_map(*state, pieces, 2, MEMORY_READ, &map), -E2BIG);
 	pieces[0].length = GNTDEV_PAGES_MAX * PAGE + 1;
 	assert_int_equal(memory_map(*state, pieces, 1, MEMORY_READ, &map), -E2BIG);
-	assert_int_equal(fake_gntdev.map_calls, 0);
+	assert_int_equal(fake_gntdev->map_calls, 0);
 	pieces[0].length = GNTDEV_PAGES_MAX * PAGE;
 	assert_int_equal(memory_map(*state, pieces, 1, MEMORY_READ, &map), -EFAULT);
-	assert_int_equal(fake_gntdev.map_calls, 1);
+	assert_int_equal(fake_gntdev->map_calls, 1);
 }
 
 static void nothing_to_map(void **state)
@@ -440,7 +440,7 @@ static void nothing_to_map(void **state)
 	assert_int_equal(memory_map(*state, &piece, 1, MEMORY_READ, &map), -EFAULT);
 	assert_int_equal(memory_map(*state, NULL, 0, MEMORY_READ, &map), -EFAULT);
 	assert_int_equal(memory_read(*state, &byte, &piece, 1), 0);
-	assert_int_equal(fake_gntdev.map_calls + fake_gntdev.copy_calls, 0);
+	assert_int_equal(fake_gntdev->map_calls + fake_gntdev->copy_calls, 0);
 }
 
 static void ten_thousand_maps_leave_nothing(void **state)
@@ -453,7 +453,7 @@ static void ten_thousand_maps_leave_nothing(void **state)
 		assert_int_equal(memory_map(*state, &piece, 1, MEMORY_READ, &map), 0);
 		memory_unmap(*state, map);
 	}
-	assert_int_equal(fake_gntdev.pages_mapped, 0);
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

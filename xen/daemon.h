@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* gpudomd without its main: every guest that discovery finds is served. */
+#ifndef GPUDOM_XEN_DAEMON_H
+#define GPUDOM_XEN_DAEMON_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "xen/config.h"
+
+#define DAEMON_GUESTS_MAX 64
+
+struct daemon_options {
+	sd_event *event;             /* not owned; SIGCHLD must be blocked */
+	const struct config *config; /* not owned */
+	const char *worker_path;     /* not owned */
+	bool ioeventfd;              /* let the kernel take kicks where it can */
+	bool once;                   /* leave the loop when the first guest has left */
+};
+
+struct gpu_daemon;
+
+/* Connects to xenstore and publishes that it is ready. Errors are logged with their cure. */
+int daemon_create(const struct daemon_options *options, struct gpu_daemon **gpu_daemon);
+
+/* Guests that are left lose their GPU. Accepts NULL. */
+void daemon_destroy(struct gpu_daemon *gpu_daemon);
+
+/* Devices that serve a guest now. */
+unsigned daemon_served(const struct gpu_daemon *gpu_daemon);
+
+#endif
