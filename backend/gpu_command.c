@@ -324,17 +324,17 @@ static void command_run(struct gpu *gpu, unsigned queue)
 	gpu->command = NULL;
 }
 
-void gpu_queue_process(struct virtio_device *device, unsigned index)
+bool gpu_queue_process(struct virtio_device *device, unsigned index)
 {
 	struct gpu *gpu = gpu_from_device(device);
 	struct virtqueue *queue = &device->queues[index];
 	int taken;
 
-	do {
-		virtqueue_disable_notifications(queue);
-		gpu_batch_begin(gpu);
-		while ((taken = virtqueue_pop(queue, &gpu->chain)) > 0)
-			command_run(gpu, index);
-		gpu_batch_end(gpu);
-	} while (taken == 0 && virtqueue_enable_notifications(queue));
+	virtqueue_disable_notifications(queue);
+	gpu_batch_begin(gpu);
+	/* A queue's worth at most, as no head returns to the driver before the batch's end */
+	while ((taken = virtqueue_pop(queue, &gpu->chain)) > 0)
+		command_run(gpu, index);
+	gpu_batch_end(gpu);
+	return taken >= 0 && virtqueue_enable_notifications(queue);
 }

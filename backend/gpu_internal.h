@@ -178,7 +178,8 @@ static inline struct gpu *gpu_from_device(struct virtio_device *device)
  * of its type; returns the response's type. */
 typedef uint32_t gpu_handler(struct gpu *gpu, struct gpu_command *command);
 
-void gpu_queue_process(struct virtio_device *device, unsigned index);
+/* Takes all available requests, a queue's worth at most; true: more have come meanwhile. */
+bool gpu_queue_process(struct virtio_device *device, unsigned index);
 
 /* Zeroed room for a response of @size bytes, its header first; NULL (logged) where the
  * driver left less. */

@@ -22,10 +22,18 @@ static bool vhost_user_enabled(const struct vhost_user *user, unsigned index)
 void vhost_user_process(struct vhost_user *user, unsigned index)
 {
 	const struct virtqueue *queue = &user->queues[index];
+	struct vhost_user_vring *vring = &user->vrings[index];
+	const uint64_t one = 1;
+	ssize_t n;
 
-	user->vrings[index].due = false;
-	if (queue->started && !queue->broken && vhost_user_enabled(user, index))
-		user->device->impl->process_queue(user->device, index);
+	vring->due = false;
+	if (!queue->started || queue->broken || !vhost_user_enabled(user, index) ||
+	    !user->device->impl->process_queue(user->device, index))
+		return;
+	/* The rest in the next round of the event loop: kick ourselves. An eventfd whose counter is
+	 * at its end, the only error, is readable as well. */
+	n = write(sd_event_source_get_io_fd(vring->kick), &one, sizeof(one));
+	(void)n;
 }
 
 static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, void *data)

@@ -7,6 +7,7 @@
 #ifndef GPUDOM_BACKEND_VIRTIO_DEVICE_H
 #define GPUDOM_BACKEND_VIRTIO_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,8 +34,10 @@ struct virtio_device_impl {
 	void (*write_config)(
 	    struct virtio_device *device, uint32_t offset, const void *from, uint32_t size);
 
-	/* A queue was kicked, or started: take everything that is available. */
-	void (*process_queue)(struct virtio_device *device, unsigned index);
+	/* A queue was kicked, or started: take what is available. True: there is more, and the
+	 * device wants to be called again once other events have had their turn (a guest that
+	 * adds requests as fast as they are taken must not keep everyone else waiting). */
+	bool (*process_queue)(struct virtio_device *device, unsigned index);
 
 	/*
 	 * A queue is about to stop: answer what is outstanding on it, now. When this

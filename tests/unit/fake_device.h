@@ -24,6 +24,7 @@ struct fake_device {
 	uint16_t held[FAKE_QUEUES][FAKE_HELD_MAX];
 	unsigned held_count[FAKE_QUEUES];
 	unsigned processed[FAKE_QUEUES], requests, drains, resets;
+	unsigned call_again; /* process_queue() asks for that so often */
 	/* Called from within process_queue() */
 	void (*hook)(void *data);
 	void *hook_data;
@@ -75,7 +76,7 @@ static inline void fake_answer(struct fake_device *fake, struct virtqueue *queue
 	virtqueue_push(queue, chain->head, written);
 }
 
-static inline void fake_process_queue(struct virtio_device *device, unsigned index)
+static inline bool fake_process_queue(struct virtio_device *device, unsigned index)
 {
 	struct fake_device *fake = (struct fake_device *)device;
 	struct virtqueue *queue = &device->queues[index];
@@ -94,6 +95,10 @@ static inline void fake_process_queue(struct virtio_device *device, unsigned ind
 	} while (virtqueue_enable_notifications(queue));
 	if (fake->hook)
 		fake->hook(fake->hook_data);
+	if (fake->call_again == 0)
+		return false;
+	fake->call_again--;
+	return true;
 }
 
 static inline void fake_drain_queue(struct virtio_device *device, unsigned index)

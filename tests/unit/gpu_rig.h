@@ -245,7 +245,8 @@ static inline struct gpu_statistics rig_statistics(struct rig *rig)
 
 static inline void rig_kick(struct rig *rig, unsigned queue)
 {
-	rig->device->impl->process_queue(rig->device, queue);
+	while (rig->device->impl->process_queue(rig->device, queue))
+		;
 }
 
 /* Takes what was answered. */

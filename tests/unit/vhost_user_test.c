@@ -191,6 +191,20 @@ static void test_get_vring_base_drains_and_stops(void **state)
 	assert_int_equal(test->fake.resets, 0);
 }
 
+/* A device that has not taken all asks to be called again, after other events. */
+static void test_device_that_asks_for_another_turn(void **state)
+{
+	struct test *test = *state;
+	unsigned before;
+
+	start(test);
+	before = test->fake.processed[0];
+	test->fake.call_again = 3;
+	kick(test);
+	assert_int_equal(test->fake.processed[0], before + 4);
+	assert_works(test);
+}
+
 static void test_kick_call_and_error_can_change(void **state)
 {
 	struct test *test = *state;
@@ -542,6 +556,7 @@ int main(void)
 		TEST(test_requests_come_back),
 		TEST(test_requests_that_came_before_the_start),
 		TEST(test_kick_storm_is_one_wake),
+		TEST(test_device_that_asks_for_another_turn),
 		TEST(test_ring_is_enabled_last),
 		TEST(test_disabled_ring_waits),
 		TEST(test_ring_starts_enabled_without_protocol_features),
