@@ -29,9 +29,9 @@ struct egl {
 	struct gbm_device *gbm;
 	EGLDisplay display;
 	EGLConfig config;
-	EGLSurface surface; /* EGL_NO_SURFACE with EGL_KHR_surfaceless_context */
-	EGLenum api;        /* EGL_OPENGL_API or EGL_OPENGL_ES_API */
-	EGLContext own;
+	bool surfaceless; /* EGL_KHR_surfaceless_context */
+	EGLenum api;      /* EGL_OPENGL_API or EGL_OPENGL_ES_API */
+	struct egl_context *own;
 	bool can_export;
 	char renderer[128];
 };
@@ -58,32 +58,64 @@ static bool has_extension(const struct egl *egl, const char *name)
 
 /* ---------------------------------------------------------------- contexts */
 
-EGLContext egl_create_context(struct egl *egl, int major, int minor, bool compatibility)
+struct egl_context {
+	EGLContext context;
+	EGLSurface surface; /* EGL_NO_SURFACE with EGL_KHR_surfaceless_context */
+};
+
+struct egl_context *egl_create_context(struct egl *egl, int major, int minor, bool compatibility)
 {
+	static const EGLint pbuffer[] = { EGL_WIDTH, 1, EGL_HEIGHT, 1, EGL_NONE };
 	EGLint attributes[] = { EGL_CONTEXT_MAJOR_VERSION, major, EGL_CONTEXT_MINOR_VERSION, minor,
-		/* Only for desktop GL; overwritten for GLES */
+		/* Only for desktop GL; cut off for GLES */
 		EGL_CONTEXT_OPENGL_PROFILE_MASK,
 		compatibility ? EGL_CONTEXT_OPENGL_COMPATIBILITY_PROFILE_BIT
 			      : EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT,
 		EGL_NONE };
+	struct egl_context *context = malloc(sizeof(*context));
 
+	if (!context)
+		return NULL;
 	if (egl->api == EGL_OPENGL_ES_API)
 		attributes[4] = EGL_NONE;
 	eglBindAPI(egl->api); /* a state of the thread */
-	return eglCreateContext(egl->display, egl->config, egl->own, attributes);
+	context->surface = EGL_NO_SURFACE;
+	context->context = eglCreateContext(
+	    egl->display, egl->config, egl->own ? egl->own->context : EGL_NO_CONTEXT, attributes);
+	if (context->context == EGL_NO_CONTEXT)
+		goto error_free;
+	if (egl->surfaceless)
+		return context;
+	/* One for each: a surface is current in one thread at a time. */
+	context->surface = eglCreatePbufferSurface(egl->display, egl->config, pbuffer);
+	if (context->surface == EGL_NO_SURFACE)
+		goto error_destroy;
+	return context;
+
+error_destroy:
+	eglDestroyContext(egl->display, context->context);
+error_free:
+	free(context);
+	return NULL;
 }
 
-void egl_destroy_context(struct egl *egl, EGLContext context)
+void egl_destroy_context(struct egl *egl, struct egl_context *context)
 {
-	eglDestroyContext(egl->display, context);
+	if (!context)
+		return;
+	eglDestroyContext(egl->display, context->context);
+	if (context->surface != EGL_NO_SURFACE)
+		eglDestroySurface(egl->display, context->surface);
+	free(context);
 }
 
-int egl_make_current(struct egl *egl, EGLContext context)
+int egl_make_current(struct egl *egl, struct egl_context *context)
 {
-	EGLSurface surface = context == EGL_NO_CONTEXT ? EGL_NO_SURFACE : egl->surface;
+	EGLSurface surface = context ? context->surface : EGL_NO_SURFACE;
 
 	eglBindAPI(egl->api);
-	if (eglMakeCurrent(egl->display, surface, surface, context))
+	if (eglMakeCurrent(
+		egl->display, surface, surface, context ? context->context : EGL_NO_CONTEXT))
 		return 0;
 	log_error("eglMakeCurrent: error 0x%x", (unsigned)eglGetError());
 	return -EIO;
@@ -116,10 +148,10 @@ static int egl_create_own_context(struct egl *egl)
 		egl->api = tries[i].api;
 		egl->own =
 		    egl_create_context(egl, tries[i].major, tries[i].minor, tries[i].compatibility);
-		if (egl->own != EGL_NO_CONTEXT)
+		if (egl->own)
 			break;
 	}
-	if (egl->own == EGL_NO_CONTEXT) {
+	if (!egl->own) {
 		log_debug("%s: no OpenGL context: EGL error 0x%x", egl->platform,
 		    (unsigned)eglGetError());
 		return -ENODEV;
@@ -129,34 +161,29 @@ static int egl_create_own_context(struct egl *egl)
 		return r;
 	renderer = (const char *)glGetString(GL_RENDERER);
 	snprintf(egl->renderer, sizeof(egl->renderer), "%s", renderer ? renderer : "?");
-	return egl_make_current(egl, EGL_NO_CONTEXT);
+	return egl_make_current(egl, NULL);
 }
 
-/* A configuration, and a surface where contexts cannot do without one. */
 static int egl_choose_config(struct egl *egl)
 {
-	const bool surfaceless = has_extension(egl, "EGL_KHR_surfaceless_context");
-	/* The default surface type would be windows */
-	const EGLint attributes[] = { EGL_SURFACE_TYPE, surfaceless ? 0 : EGL_PBUFFER_BIT,
-		EGL_RENDERABLE_TYPE, EGL_OPENGL_BIT, EGL_RED_SIZE, 8, EGL_GREEN_SIZE, 8,
-		EGL_BLUE_SIZE, 8, EGL_NONE };
-	const EGLint gles_attributes[] = { EGL_SURFACE_TYPE, surfaceless ? 0 : EGL_PBUFFER_BIT,
-		EGL_RENDERABLE_TYPE, EGL_OPENGL_ES2_BIT, EGL_NONE };
-	static const EGLint pbuffer[] = { EGL_WIDTH, 1, EGL_HEIGHT, 1, EGL_NONE };
 	EGLint count = 0;
+	EGLint attributes[] = { EGL_SURFACE_TYPE, 0, EGL_RENDERABLE_TYPE, EGL_OPENGL_BIT,
+		EGL_RED_SIZE, 8, EGL_GREEN_SIZE, 8, EGL_BLUE_SIZE, 8, EGL_NONE };
 
-	if ((!eglChooseConfig(egl->display, attributes, &egl->config, 1, &count) || !count) &&
-	    (!eglChooseConfig(egl->display, gles_attributes, &egl->config, 1, &count) || !count)) {
-		if (!surfaceless || !has_extension(egl, "EGL_KHR_no_config_context")) {
-			log_debug("%s: no EGL configuration", egl->platform);
-			return -ENODEV;
-		}
-		egl->config = EGL_NO_CONFIG_KHR;
-	}
-	if (surfaceless)
+	egl->surfaceless = has_extension(egl, "EGL_KHR_surfaceless_context");
+	/* The default would be windows. */
+	attributes[1] = egl->surfaceless ? 0 : EGL_PBUFFER_BIT;
+	if (eglChooseConfig(egl->display, attributes, &egl->config, 1, &count) && count)
 		return 0;
-	egl->surface = eglCreatePbufferSurface(egl->display, egl->config, pbuffer);
-	return egl->surface == EGL_NO_SURFACE ? -ENODEV : 0;
+	attributes[3] = EGL_OPENGL_ES2_BIT;
+	if (eglChooseConfig(egl->display, attributes, &egl->config, 1, &count) && count)
+		return 0;
+	if (!egl->surfaceless || !has_extension(egl, "EGL_KHR_no_config_context")) {
+		log_debug("%s: no EGL configuration", egl->platform);
+		return -ENODEV;
+	}
+	egl->config = EGL_NO_CONFIG_KHR;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- platforms */
@@ -167,10 +194,7 @@ static void egl_close(struct egl *egl)
 	if (egl->display != EGL_NO_DISPLAY) {
 		eglBindAPI(egl->api);
 		eglMakeCurrent(egl->display, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
-		if (egl->own != EGL_NO_CONTEXT)
-			eglDestroyContext(egl->display, egl->own);
-		if (egl->surface != EGL_NO_SURFACE)
-			eglDestroySurface(egl->display, egl->surface);
+		egl_destroy_context(egl, egl->own);
 		/*
 		 * Any other display is the library's, which returns the same one next time.
 		 * Terminating it would unload the driver, and with it what LeakSanitizer needs to
@@ -184,7 +208,7 @@ static void egl_close(struct egl *egl)
 		gbm_device_destroy(egl->gbm);
 	if (egl->drm_fd >= 0)
 		close(egl->drm_fd);
-	*egl = (struct egl){ .drm_fd = -1, .display = EGL_NO_DISPLAY, .own = EGL_NO_CONTEXT };
+	*egl = (struct egl){ .drm_fd = -1, .display = EGL_NO_DISPLAY };
 }
 
 static int egl_open(struct egl *egl, EGLenum platform, void *native, const char *name)
@@ -302,7 +326,6 @@ int egl_create(enum egl_choice choice, const char *render_node, struct egl **egl
 		return -ENOMEM;
 	egl->drm_fd = -1;
 	egl->display = EGL_NO_DISPLAY;
-	egl->own = EGL_NO_CONTEXT;
 	switch (choice) {
 	case EGL_CHOICE_GBM:
 		r = egl_open_gbm(egl, render_node);
@@ -363,7 +386,8 @@ int egl_export_texture(struct egl *egl, unsigned name, struct display_dmabuf *dm
 		return -ENOTSUP;
 	/* EGL has the name passed as a pointer. NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	texture = (EGLClientBuffer)(uintptr_t)name;
-	image = eglCreateImageKHR(egl->display, egl->own, EGL_GL_TEXTURE_2D_KHR, texture, NULL);
+	image = eglCreateImageKHR(
+	    egl->display, egl->own->context, EGL_GL_TEXTURE_2D_KHR, texture, NULL);
 	if (image == EGL_NO_IMAGE_KHR)
 		return -ENOTSUP;
 	if (!eglExportDMABUFImageQueryMESA(egl->display, image, &fourcc, &planes, NULL) ||

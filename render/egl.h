@@ -20,6 +20,7 @@ enum egl_choice {
 };
 
 struct egl;
+struct egl_context; /* and the surface that it needs, if it needs one */
 
 /* @render_node may be NULL: none with AUTO, the first one with GBM. -ENODEV (logged) where nothing
  * of the kind works, -ENOMEM. Leaves no context current. */
@@ -34,13 +35,13 @@ const char *egl_get_platform(const struct egl *egl);
 const char *egl_get_renderer(const struct egl *egl);
 bool egl_is_gles(const struct egl *egl);
 
-/* A context of at least that version, shared with all others; EGL_NO_CONTEXT where there is none.
+/* A context of at least that version, shared with all others; NULL where there is none.
  * Callable from any thread, like egl_make_current(). */
-EGLContext egl_create_context(struct egl *egl, int major, int minor, bool compatibility);
-void egl_destroy_context(struct egl *egl, EGLContext context);
+struct egl_context *egl_create_context(struct egl *egl, int major, int minor, bool compatibility);
+void egl_destroy_context(struct egl *egl, struct egl_context *context); /* Accepts NULL. */
 
-/* 0, or -EIO. EGL_NO_CONTEXT: none is current any more. */
-int egl_make_current(struct egl *egl, EGLContext context);
+/* 0, or -EIO. NULL: none is current any more. */
+int egl_make_current(struct egl *egl, struct egl_context *context);
 
 /* Our own context, in which nobody else changes state. -EIO. */
 int egl_make_own_current(struct egl *egl);
