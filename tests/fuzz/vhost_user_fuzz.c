@@ -131,13 +131,14 @@ static struct vhost_user_region fuzz_region(struct fuzz *fuzz)
 {
 	uint8_t form = input_u8(&fuzz->input);
 	struct vhost_user_region region = { RING_GUEST, RING_MEMORY, RING_USER, 0 };
-	uint64_t *fields = &region.guest_address;
+	uint64_t *const fields[] = { &region.guest_address, &region.size, &region.user_address,
+		&region.mmap_offset };
 
 	for (unsigned i = 0; i < 4; i++) {
 		if (form & (1u << i))
-			fields[i] += (uint64_t)(int8_t)input_u8(&fuzz->input) << 12;
+			*fields[i] += (uint64_t)(int8_t)input_u8(&fuzz->input) << 12;
 		if (form & (16u << i))
-			fields[i] = input_u64(&fuzz->input);
+			*fields[i] = input_u64(&fuzz->input);
 	}
 	return region;
 }
@@ -286,7 +287,7 @@ static void fuzz_step(struct fuzz *fuzz)
 		input_bytes(input, ring_at(&fuzz->ring, RING_DESC + input_u16(input)), 16);
 		break;
 	case 2:
-		n = write(fuzz->fds[0], &(uint64_t){ 1 }, 8) == 8;
+		CHECK(!eventfd_write(fuzz->fds[0], 1));
 		fuzz_run(fuzz);
 		break;
 	case 3:

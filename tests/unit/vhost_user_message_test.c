@@ -137,6 +137,35 @@ static void test_kick_by_polling_is_refused(void **state)
 	assert_refused(test, &m);
 }
 
+static void test_descriptor_missing_where_the_message_is_about_one(void **state)
+{
+	const uint32_t requests[] = { VHOST_USER_SET_BACKEND_REQ_FD, VHOST_USER_SET_INFLIGHT_FD,
+		VHOST_USER_GPU_SET_SOCKET };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct vhost_user_message m = message(requests[i], i == 1 ? 24 : 0);
+		struct test *test;
+		void *t = NULL;
+		int fds[2], saved = dup(STDIN_FILENO);
+
+		/* Standard input, descriptor 0, would do for all of them. */
+		setup(&t);
+		test = t;
+		negotiate(test);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+		assert_true(dup2(i == 1 ? test->ring.fd : fds[0], STDIN_FILENO) >= 0);
+		m.payload.inflight = (struct vhost_user_inflight){ 4096, 0, 2, 8, 0 };
+		assert_refused(test, &m);
+		assert_int_equal(test->gpu_fd, -1);
+		dup2(saved, STDIN_FILENO);
+		close(saved);
+		close(fds[0]);
+		close(fds[1]);
+		test->descriptors--; /* saved was open when they were counted */
+		teardown(&t);
+	}
+}
+
 static void test_descriptor_announced_and_missing(void **state)
 {
 	struct test *test = *state;
@@ -182,19 +211,19 @@ static void test_descriptors_that_are_no_eventfd(void **state)
 static void test_kick_descriptor_of_no_use_does_not_spin(void **state)
 {
 	struct test *test = *state;
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int epoll = epoll_create1(EPOLL_CLOEXEC), ready = eventfd(1, EFD_CLOEXEC);
 	struct epoll_event ev = { .events = EPOLLIN };
-	const uint64_t one = 1;
+	unsigned before;
 
 	/* An epoll descriptor has no file type either; it is readable, and read() fails. */
 	start(test);
-	assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, test->kick, &ev), 0);
-	assert_int_equal(write(test->kick, &one, 8), 8);
+	before = test->fake.processed[0];
+	assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &ev), 0);
 	assert_int_equal(tell_fd(test, VHOST_USER_SET_VRING_KICK, 0, epoll), 0);
-	run(test);
 	assert_int_equal(sd_event_run(test->event, 0), 0);
+	assert_int_equal(test->fake.processed[0], before + 1); /* by the message alone */
 	close(epoll);
-	ring_take_event(test->kick);
+	close(ready);
 	assert_int_equal(tell_fd(test, VHOST_USER_SET_VRING_KICK, 0, test->kick), 0);
 	assert_works(test);
 }
@@ -290,6 +319,39 @@ static void test_more_descriptors_than_a_message_holds(void **state)
 	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
 	assert_int_equal(sendmsg(test->fd, &hdr, MSG_NOSIGNAL), sizeof(words));
 	assert_closed(test, -EPROTO);
+}
+
+static void test_one_descriptor_more_than_a_message_holds(void **state)
+{
+	struct test *test = *state;
+	uint32_t words[3] = { VHOST_USER_SET_MEM_TABLE, 1, 0 };
+	struct iovec iov = { words, sizeof(words) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(9 * sizeof(int))];
+	} control = { 0 };
+	struct msghdr hdr = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&hdr);
+	struct vhost_user_receiver receiver;
+	struct vhost_user_message m;
+	int fds[9], sockets[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	for (int i = 0; i < 9; i++)
+		fds[i] = test->ring.fd;
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	assert_int_equal(sendmsg(sockets[0], &hdr, MSG_NOSIGNAL), sizeof(words));
+	vhost_user_receiver_init(&receiver, sockets[1]);
+	assert_int_equal(vhost_user_receive(&receiver, &m), -EPROTO);
+	vhost_user_receiver_finish(&receiver);
+	close(sockets[0]);
+	close(sockets[1]);
 }
 
 static void test_descriptors_in_pieces_of_a_message(void **state)
@@ -492,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_vring_messages_under_a_running_queue),
 		cmocka_unit_test(test_vring_numbers_that_are_none),
 		TEST(test_kick_by_polling_is_refused),
+		cmocka_unit_test(test_descriptor_missing_where_the_message_is_about_one),
 		TEST(test_descriptor_announced_and_missing),
 		TEST(test_descriptor_that_was_not_announced),
 		cmocka_unit_test(test_descriptors_that_are_no_eventfd),
@@ -502,6 +565,7 @@ int main(void)
 		TEST(test_another_version),
 		TEST(test_huge_payload),
 		TEST(test_more_descriptors_than_a_message_holds),
+		TEST(test_one_descriptor_more_than_a_message_holds),
 		TEST(test_descriptors_in_pieces_of_a_message),
 		TEST(test_front_end_that_does_not_read_its_replies),
 
