@@ -95,6 +95,7 @@ $(BUILD)/obj/%.o: %.c
 # Objects that stand in for some of the library's in a test: they come first.
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/frontend_test := tests/xen/fake_gntdev.c
+fakes-xen/daemon_test := $(addprefix tests/xen/fake_,gntdev.c xen.c xenstore.c)
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \

@@ -174,8 +174,8 @@ static bool discovery_parse(struct discovery *discovery, struct discovery_device
 		return discovery_wrong(device, "no irq, or one that makes no sense,");
 	if (!discovery_read_number(discovery, device, "grant_usage", 1, &grants) || !grants)
 		return discovery_wrong(device,
-		    "grant_usage is not 1, and this version serves guests by grants only: set "
-		    "grant_usage=1 in the guest's virtio= line; so");
+		    "grant_usage is not 1 (it serves guests by grants only: set grant_usage=1 in "
+		    "the guest's virtio= line)");
 	device->base = base;
 	device->irq = (uint32_t)irq;
 	return true;

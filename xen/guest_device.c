@@ -251,7 +251,8 @@ static void guest_device_lose_worker(struct guest_device *device)
 	device->gntdev = -1;
 	if (device->worker)
 		worker_process_kill(device->worker);
-	if (device->state == DEVICE_STOPPING || device->state == DEVICE_ABSENT)
+	if (device->state == DEVICE_STOPPING || device->state == DEVICE_ABSENT ||
+	    device->state == DEVICE_LOST)
 		return;
 	log_error("%s: %s", device->name,
 	    first ? "there will be no GPU for this guest"

@@ -16,15 +16,13 @@
 #include "backend/log.h"
 #include "backend/vhost_user.h"
 #include "tests/unit/fake_device.h"
-#include "tests/xen/fake_gntdev.h"
+#include "tests/xen/grant_ring.h"
 #include "xen/frontend.h"
-#include "xen/memory_grant.h"
 
 /* After what it needs. */
 #include <cmocka.h>
 
 #define DOMID 3
-#define SIZE 8 /* of a queue */
 #define TRANSPORT                                                                          \
 	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM) | \
 	    (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC) |                                 \
@@ -32,10 +30,6 @@
 #define FEATURES                                               \
 	(FAKE_FEATURES | (UINT64_C(1) << VIRTIO_F_VERSION_1) | \
 	    (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM))
-
-/* Guest memory: pages, and the references that they are granted by. */
-enum { PAGE_RING, PAGE_USED, PAGE_REQUEST, PAGE_ANSWER, PAGES_PER_QUEUE };
-#define REFERENCE(queue, page) (100u + (queue)*10 + (page))
 
 struct rig {
 	sd_event *event;
@@ -66,16 +60,6 @@ struct rig {
 	uint64_t peer_features, peer_protocol;
 	unsigned requests[64];
 };
-
-static uint64_t bus(unsigned queue, unsigned page, uint32_t offset)
-{
-	return MEMORY_GRANT_ADDRESS | (uint64_t)REFERENCE(queue, page) << 12 | offset;
-}
-
-static void *guest(unsigned queue, unsigned page)
-{
-	return fake_gntdev_memory + (size_t)(queue * PAGES_PER_QUEUE + page) * GNTDEV_PAGE_SIZE;
-}
 
 /* ------------------------------------------------------------------ the rig */
 
@@ -135,19 +119,13 @@ static void rig_init(struct rig *rig)
 {
 	*rig = (struct rig){ .peer = -1, .misbehave_at = UINT32_MAX };
 	log_init(LOG_LEVEL_ERROR, NULL);
-	fake_gntdev_reset(2 * PAGES_PER_QUEUE);
+	grant_ring_init(DOMID);
 	for (unsigned i = 0; i < 2; i++) {
-		unsigned first = i * PAGES_PER_QUEUE;
-
-		fake_gntdev_grant(DOMID, REFERENCE(i, PAGE_RING), first + PAGE_RING, 1, true);
-		fake_gntdev_grant(DOMID, REFERENCE(i, PAGE_USED), first + PAGE_USED, 1, false);
-		fake_gntdev_grant(DOMID, REFERENCE(i, PAGE_REQUEST), first + PAGE_REQUEST, 1, true);
-		fake_gntdev_grant(DOMID, REFERENCE(i, PAGE_ANSWER), first + PAGE_ANSWER, 1, false);
 		rig->queues[i] = (struct frontend_queue){
-			.size = SIZE,
-			.desc = bus(i, PAGE_RING, 0),
-			.avail = bus(i, PAGE_RING, 0x400),
-			.used = bus(i, PAGE_USED, 0),
+			.size = GRANT_RING_SIZE,
+			.desc = grant_ring_bus(i, PAGE_RING, 0),
+			.avail = grant_ring_bus(i, PAGE_RING, 0x400),
+			.used = grant_ring_bus(i, PAGE_USED, 0),
 			.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 			.call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 			.error_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
@@ -235,30 +213,17 @@ static void start(struct rig *rig)
 	settle(rig);
 }
 
-/* The driver's part: a request of 16 bytes, and room for 32. */
-static void send_request(struct rig *rig, unsigned queue, uint8_t fill)
-{
-	struct vring_desc *desc = guest(queue, PAGE_RING);
-	struct vring_avail *avail = (void *)((uint8_t *)guest(queue, PAGE_RING) + 0x400);
-
-	memset(guest(queue, PAGE_REQUEST), fill, 16);
-	memset(guest(queue, PAGE_ANSWER), 0, 32);
-	desc[0] = (struct vring_desc){ bus(queue, PAGE_REQUEST, 0), 16, VRING_DESC_F_NEXT, 1 };
-	desc[1] = (struct vring_desc){ bus(queue, PAGE_ANSWER, 0), 32, VRING_DESC_F_WRITE, 0 };
-	avail->ring[avail->idx % SIZE] = 0;
-	__atomic_store_n(&avail->idx, (uint16_t)(avail->idx + 1), __ATOMIC_RELEASE);
-	eventfd_write(rig->queues[queue].kick_fd, 1);
-}
-
 static void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
 {
 	eventfd_t calls;
 
-	send_request(rig, queue, fill);
+	grant_ring_add(queue, fill);
+	eventfd_write(rig->queues[queue].kick_fd, 1);
 	settle(rig);
 	assert_int_equal(eventfd_read(rig->queues[queue].call_fd, &calls), 0);
-	assert_memory_equal(guest(queue, PAGE_ANSWER), guest(queue, PAGE_REQUEST), 16);
-	assert_int_equal(*(uint8_t *)guest(queue, PAGE_ANSWER), fill);
+	assert_memory_equal(
+	    grant_ring_page(queue, PAGE_ANSWER), grant_ring_page(queue, PAGE_REQUEST), 16);
+	assert_int_equal(*(uint8_t *)grant_ring_page(queue, PAGE_ANSWER), fill);
 }
 
 /* ---------------------------------------------------------- the real back end */
@@ -315,7 +280,7 @@ static void it_starts_again_after_a_reset(void **state)
 	for (unsigned i = 1; i <= 50; i++) {
 		frontend_reset(rig->frontend, on_done, rig);
 		wait_for(rig, &rig->done, i);
-		memset(fake_gntdev_memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
+		grant_ring_clear();
 		frontend_start(rig->frontend, FEATURES, queues);
 		assert_served(rig, 0, (uint8_t)i);
 	}
@@ -334,7 +299,8 @@ static void one_queue_is_stopped_the_other_goes_on(void **state)
 	wait_for(rig, &rig->done, 1);
 	assert_int_equal(rig->mapped_when_done, mapped / 2);
 	assert_served(rig, 0, 0x55);
-	send_request(rig, 1, 0x66);
+	grant_ring_add(1, 0x66);
+	eventfd_write(rig->queues[1].kick_fd, 1);
 	settle(rig);
 	assert_int_equal(rig->fake.requests, 1);
 }
@@ -343,7 +309,7 @@ static void a_queue_with_bad_rings_is_refused_the_other_served(void **state)
 {
 	struct rig *rig = *state;
 
-	rig->queues[1].used = bus(1, PAGE_RING, 0x800); /* granted read-only */
+	rig->queues[1].used = grant_ring_bus(1, PAGE_RING, 0x800); /* granted read-only */
 	start(rig);
 	assert_int_equal(rig->refused, 1); /* and said once */
 	assert_int_equal(rig->refused_queue, 1);
@@ -352,8 +318,8 @@ static void a_queue_with_bad_rings_is_refused_the_other_served(void **state)
 	frontend_reset(rig->frontend, on_done, rig);
 	wait_for(rig, &rig->done, 1);
 	assert_int_equal(rig->mapped_when_done, 0);
-	rig->queues[1].used = bus(1, PAGE_USED, 0);
-	memset(fake_gntdev_memory, 0, 2 * PAGES_PER_QUEUE * GNTDEV_PAGE_SIZE);
+	rig->queues[1].used = grant_ring_bus(1, PAGE_USED, 0);
+	grant_ring_clear();
 	start(rig);
 	assert_int_equal(rig->refused, 1);
 	assert_served(rig, 1, 0x22);
