@@ -24,6 +24,9 @@
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |            \
 	    BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
 	    BIT(VHOST_USER_F_PROTOCOL_FEATURES))
+/* Of the transport, so the front end offers and keeps it without asking (QEMU does from 8.0): it
+ * resets one queue by GET_VRING_BASE. */
+#define VHOST_USER_FRONT_END_FEATURES BIT(VIRTIO_F_RING_RESET)
 #define VHOST_USER_DEVICE_FEATURES (BIT(24) - 1) /* "0 to 23: Feature bits for the device" */
 
 #define VHOST_USER_MESSAGES_AT_ONCE 32 /* before kicks get their turn */
@@ -105,7 +108,7 @@ static int vhost_user_get_features(
 
 static int vhost_user_set_features(struct vhost_user *user, struct vhost_user_message *message)
 {
-	uint64_t features = message->payload.u64;
+	uint64_t features = message->payload.u64 & ~VHOST_USER_FRONT_END_FEATURES;
 	uint64_t unknown = features & ~vhost_user_features(user);
 
 	if (unknown)

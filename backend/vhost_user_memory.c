@@ -6,19 +6,25 @@
 
 #include "backend/vhost_user_private.h"
 
-static size_t vhost_user_region_size(const struct vhost_user *user)
+/* The size of each of the @count regions that take @size bytes; 0 where none can. QEMU acknowledges
+ * XEN_MMAP without knowing it, with all bits below the last that it knows, and then sends plain
+ * regions: so the message's size tells. */
+static size_t vhost_user_region_size(const struct vhost_user *user, size_t count, size_t size)
 {
-	return vhost_user_has_protocol_feature(user, VHOST_USER_PROTOCOL_F_XEN_MMAP)
-		   ? sizeof(struct vhost_user_xen_region)
-		   : sizeof(struct vhost_user_region);
+	if (size == count * sizeof(struct vhost_user_region))
+		return sizeof(struct vhost_user_region);
+	if (vhost_user_has_protocol_feature(user, VHOST_USER_PROTOCOL_F_XEN_MMAP) &&
+	    size == count * sizeof(struct vhost_user_xen_region))
+		return sizeof(struct vhost_user_xen_region);
+	return 0;
 }
 
-/* The region whose wire format begins at @from. */
-static struct memory_region vhost_user_region(const struct vhost_user *user, const void *from)
+/* The region whose wire format of @size bytes begins at @from. */
+static struct memory_region vhost_user_region(const void *from, size_t size)
 {
 	struct vhost_user_xen_region wire = { 0 };
 
-	memcpy(&wire, from, vhost_user_region_size(user));
+	memcpy(&wire, from, size);
 	return (struct memory_region){
 		.guest_address = wire.region.guest_address,
 		.size = wire.region.size,
@@ -47,6 +53,18 @@ static int vhost_user_choose_memory(struct vhost_user *user,
 		return error;
 	user->memory_is_xen = is_xen;
 	user->device->memory = user->memory;
+	return 0;
+}
+
+/* The one region of ADD_MEM_REG and REM_MEM_REG. */
+static int vhost_user_one_region(const struct vhost_user *user,
+    const struct vhost_user_message *message, struct memory_region *region)
+{
+	size_t size = message->size < 8 ? 0 : vhost_user_region_size(user, 1, message->size - 8);
+
+	if (!size)
+		return vhost_user_malformed(message, "%u bytes", message->size);
+	*region = vhost_user_region(&message->payload.memory_region.region, size);
 	return 0;
 }
 
@@ -83,11 +101,14 @@ static int vhost_user_add_region(struct vhost_user *user, struct vhost_user_mess
 int vhost_user_set_mem_table(struct vhost_user *user, struct vhost_user_message *message)
 {
 	const struct vhost_user_mem_table *table = &message->payload.memory;
-	size_t region_size = vhost_user_region_size(user);
+	size_t region_size;
 	int error;
 
-	if (table->region_count > VHOST_USER_REGIONS_MAX ||
-	    message->size != 8 + table->region_count * region_size)
+	if (message->size < 8 || table->region_count > VHOST_USER_REGIONS_MAX)
+		return vhost_user_malformed(
+		    message, "%u regions in %u bytes", table->region_count, message->size);
+	region_size = vhost_user_region_size(user, table->region_count, message->size - 8);
+	if (!region_size)
 		return vhost_user_malformed(
 		    message, "%u regions in %u bytes", table->region_count, message->size);
 	/* "The size and ordering of the fds matches the number and ordering of memory regions." */
@@ -100,8 +121,8 @@ int vhost_user_set_mem_table(struct vhost_user *user, struct vhost_user_message 
 		memory_remove_region(user->memory, &user->regions[i]);
 	user->region_count = 0;
 	for (unsigned i = 0; i < table->region_count; i++) {
-		struct memory_region region =
-		    vhost_user_region(user, (const uint8_t *)table->regions + i * region_size);
+		struct memory_region region = vhost_user_region(
+		    (const uint8_t *)table->regions + i * region_size, region_size);
 
 		error = vhost_user_add_region(user, message, &region, i);
 		if (error)
@@ -115,9 +136,9 @@ int vhost_user_add_mem_reg(struct vhost_user *user, struct vhost_user_message *m
 	struct memory_region region;
 	int error;
 
-	if (message->size != 8 + vhost_user_region_size(user))
-		return vhost_user_malformed(message, "%u bytes", message->size);
-	region = vhost_user_region(user, &message->payload.memory_region.region);
+	error = vhost_user_one_region(user, message, &region);
+	if (error)
+		return error;
 	error = vhost_user_add_region(user, message, &region, 0);
 	return error ? error : vhost_user_start_queues(user);
 }
@@ -125,10 +146,11 @@ int vhost_user_add_mem_reg(struct vhost_user *user, struct vhost_user_message *m
 int vhost_user_rem_mem_reg(struct vhost_user *user, struct vhost_user_message *message)
 {
 	struct memory_region region;
+	int error;
 
-	if (message->size != 8 + vhost_user_region_size(user))
-		return vhost_user_malformed(message, "%u bytes", message->size);
-	region = vhost_user_region(user, &message->payload.memory_region.region);
+	error = vhost_user_one_region(user, message, &region);
+	if (error)
+		return error;
 	/* "The memory region to be removed is identified by its guest address, user address and
 	 * size. The mmap offset is ignored." */
 	for (size_t i = 0; i < user->region_count; i++) {

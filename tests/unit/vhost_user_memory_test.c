@@ -279,6 +279,26 @@ static void test_plain_regions_with_xen_mmap(void **state)
 	assert_refused(test, &m);
 }
 
+/* QEMU acknowledges XEN_MMAP, and then sends regions as if it did not exist. */
+static void test_regions_without_xen_fields_with_xen_mmap(void **state)
+{
+	struct test *test = *state;
+	struct vhost_user_message table = mem_table(test), m = message(VHOST_USER_ADD_MEM_REG, 40);
+
+	negotiate_xen(test);
+	assert_int_equal(tell(test, &table), 0);
+	start_queue(test, 0, 0);
+	assert_works(test);
+	m.payload.memory_region.region =
+	    (struct vhost_user_region){ UINT64_C(1) << 50, RING_MEMORY, UINT64_C(1) << 50, 0 };
+	m.fds[0] = test->ring.fd;
+	m.fd_count = 1;
+	assert_int_equal(tell(test, &m), 0);
+	m.request = VHOST_USER_REM_MEM_REG;
+	m.fd_count = 0;
+	assert_int_equal(tell(test, &m), 0);
+}
+
 /* ---------------------------------------------------------------- in flight */
 
 static void test_inflight_survives_the_back_end(void **state)
@@ -401,6 +421,7 @@ int main(void)
 		TEST_XEN(test_xen_regions_of_mixed_kinds),
 		TEST_XEN(test_xen_region_with_flags_that_make_no_sense),
 		TEST_XEN(test_plain_regions_with_xen_mmap),
+		TEST_XEN(test_regions_without_xen_fields_with_xen_mmap),
 
 		TEST(test_inflight_survives_the_back_end),
 		TEST(test_inflight_numbers_to_refuse),

@@ -33,6 +33,15 @@ static void test_features_not_offered(void **state)
 	assert_refused(test, &m);
 }
 
+static void test_features_of_the_front_end(void **state)
+{
+	struct test *test = *state;
+
+	negotiate(test);
+	assert_int_equal(
+	    tell_u64(test, VHOST_USER_SET_FEATURES, FEATURES | BIT(VIRTIO_F_RING_RESET)), 0);
+}
+
 static void test_protocol_features_not_offered(void **state)
 {
 	struct test *test = *state;
@@ -549,6 +558,7 @@ int main(void)
 		TEST(test_features),
 		TEST_XEN(test_xen_mmap_is_offered_with_xen_memory),
 		TEST(test_features_not_offered),
+		TEST(test_features_of_the_front_end),
 		TEST(test_protocol_features_not_offered),
 		TEST(test_features_change_under_a_running_queue),
 		TEST(test_no_acknowledgement_where_none_is_asked_for),
