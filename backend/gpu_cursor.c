@@ -54,7 +54,7 @@ uint32_t gpu_update_cursor(struct gpu *gpu, struct gpu_command *command)
 		    "resource %u is not %d x %d pixels", request->resource_id, DISPLAY_CURSOR_SIZE,
 		    DISPLAY_CURSOR_SIZE);
 	error = gpu->renderer->impl->read_pixels(
-	    gpu->renderer, &picture, &all, true, cursor.pixels, (size_t)DISPLAY_CURSOR_SIZE * 4);
+	    gpu->renderer, &picture, &all, cursor.pixels, (size_t)DISPLAY_CURSOR_SIZE * 4);
 	if (error < 0)
 		return gpu_command_fail(gpu, command, error, "reading its pixels");
 	cursor.hot_x = at_most(request->hot_x, DISPLAY_CURSOR_SIZE - 1);

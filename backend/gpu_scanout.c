@@ -28,7 +28,7 @@ static int source_read(
 	};
 
 	return source->renderer->impl->read_pixels(
-	    source->renderer, &source->picture, &of_picture, false, to, stride);
+	    source->renderer, &source->picture, &of_picture, to, stride);
 }
 
 static int source_export_dmabuf(

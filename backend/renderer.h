@@ -108,10 +108,11 @@ struct renderer_impl {
 	int (*transfer_from_host)(
 	    struct renderer *renderer, const struct renderer_transfer *transfer);
 
-	/* Copies @rect to @to as XRGB8888, or with @alpha ARGB8888 (bytes B, G, R, A). Rectangle is
-	 * inside scanout->width x height. */
+	/* Copies @rect to @to as ARGB8888 (bytes B, G, R, A). Where the format has padding in the
+	 * place of A, that comes as it is: Linux makes its cursors, which have alpha, in XRGB8888.
+	 * The rectangle is inside scanout->width x height. */
 	int (*read_pixels)(struct renderer *renderer, const struct renderer_scanout *scanout,
-	    const struct display_rect *rect, bool alpha, void *to, size_t stride);
+	    const struct display_rect *rect, void *to, size_t stride);
 	/* May be NULL: nothing can be exported. */
 	int (*export_dmabuf)(
 	    struct renderer *renderer, uint32_t resource_id, struct display_dmabuf *dmabuf);

@@ -23,49 +23,37 @@ bool pixel_format_known(uint32_t format)
 	}
 }
 
-/* Byte @b, @g, @r, @a of each pixel go to bytes 0 to 3; @opaque sets the last to 0xff. Inlined with
- * constants, so that compilers make a shuffle of it. */
+/* Byte @b, @g, @r, @a of each pixel go to bytes 0 to 3. Inlined with constants, so that compilers
+ * make a shuffle of it. */
 static inline __attribute__((always_inline)) void convert(
-    uint8_t *to, const uint8_t *from, size_t count, int b, int g, int r, int a, bool opaque)
+    uint8_t *to, const uint8_t *from, size_t count, int b, int g, int r, int a)
 {
 	for (size_t i = 0; i < count * PIXEL_SIZE; i += PIXEL_SIZE) {
-		to[i] = from[i + b];
-		to[i + 1] = from[i + g];
-		to[i + 2] = from[i + r];
-		to[i + 3] = opaque ? 0xff : from[i + a];
+		uint8_t pixel[PIXEL_SIZE] = { from[i + b], from[i + g], from[i + r], from[i + a] };
+
+		memcpy(to + i, pixel, PIXEL_SIZE);
 	}
 }
 
 __attribute__((optimize("O3"))) void pixel_convert(
-    uint32_t format, bool alpha, void *to, const void *from, size_t count)
+    uint32_t format, void *to, const void *from, size_t count)
 {
 	switch (format) {
 	case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
-		memcpy(to, from, count * PIXEL_SIZE);
-		break;
 	case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
-		if (alpha)
-			convert(to, from, count, 0, 1, 2, 3, true);
-		else
-			memcpy(to, from, count * PIXEL_SIZE);
+		memmove(to, from, count * PIXEL_SIZE);
 		break;
 	case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM:
-		convert(to, from, count, 3, 2, 1, 0, false);
-		break;
 	case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
-		convert(to, from, count, 3, 2, 1, 0, true);
+		convert(to, from, count, 3, 2, 1, 0);
 		break;
 	case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM:
-		convert(to, from, count, 2, 1, 0, 3, false);
-		break;
 	case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
-		convert(to, from, count, 2, 1, 0, 3, true);
+		convert(to, from, count, 2, 1, 0, 3);
 		break;
 	case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM:
-		convert(to, from, count, 1, 2, 3, 0, false);
-		break;
 	case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
-		convert(to, from, count, 1, 2, 3, 0, true);
+		convert(to, from, count, 1, 2, 3, 0);
 		break;
 	default:
 		memset(to, 0, count * PIXEL_SIZE);

@@ -16,9 +16,9 @@
 /* Is it one of VIRTIO_GPU_FORMAT_*? */
 bool pixel_format_known(uint32_t format);
 
-/* Copies @count pixels of @format (a known one) to XRGB8888, whose X is undefined, or with
- * @alpha to ARGB8888, opaque where @format has no alpha. Neither needs alignment. */
-void pixel_convert(uint32_t format, bool alpha, void *to, const void *from, size_t count);
+/* Copies @count pixels of @format (a known one) to ARGB8888; padding in the place of A comes as it
+ * is. Neither needs alignment, and they can be the same. */
+void pixel_convert(uint32_t format, void *to, const void *from, size_t count);
 
 /* The sum of all lengths; UINT64_MAX where it does not fit. */
 uint64_t iov_size(const struct iovec *iov, unsigned count);

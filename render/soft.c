@@ -210,21 +210,21 @@ static int soft_transfer_from_host(
 }
 
 /* One row of a blob, whose pages may be split anywhere, in the middle of a pixel too. */
-static bool read_blob_row(struct iov_cursor *cursor, uint64_t offset, uint32_t format, bool alpha,
-    uint8_t *to, size_t count)
+static bool read_blob_row(
+    struct iov_cursor *cursor, uint64_t offset, uint32_t format, uint8_t *to, size_t count)
 {
 	while (count) {
 		void *from;
 		size_t n = iov_cursor_get(cursor, offset, count * PIXEL_SIZE, &from) / PIXEL_SIZE;
 
 		if (n) {
-			pixel_convert(format, alpha, to, from, n);
+			pixel_convert(format, to, from, n);
 		} else {
 			uint8_t pixel[PIXEL_SIZE];
 
 			if (!iov_cursor_read(cursor, offset, pixel, sizeof(pixel)))
 				return false;
-			pixel_convert(format, alpha, to, pixel, 1);
+			pixel_convert(format, to, pixel, 1);
 			n = 1;
 		}
 		to += n * PIXEL_SIZE;
@@ -235,7 +235,7 @@ static bool read_blob_row(struct iov_cursor *cursor, uint64_t offset, uint32_t f
 }
 
 static int read_blob(const struct soft_resource *resource, const struct renderer_scanout *scanout,
-    const struct display_rect *rect, bool alpha, uint8_t *to, size_t stride)
+    const struct display_rect *rect, uint8_t *to, size_t stride)
 {
 	uint64_t offset = (uint64_t)scanout->offset + (uint64_t)rect->y * scanout->stride +
 			  (uint64_t)rect->x * PIXEL_SIZE;
@@ -249,13 +249,13 @@ static int read_blob(const struct soft_resource *resource, const struct renderer
 		return -EINVAL;
 	iov_cursor_init(&cursor, resource->iov, resource->iov_count);
 	for (uint32_t y = 0; y < rect->height; y++, offset += scanout->stride, to += stride)
-		if (!read_blob_row(&cursor, offset, scanout->format, alpha, to, rect->width))
+		if (!read_blob_row(&cursor, offset, scanout->format, to, rect->width))
 			return -EINVAL;
 	return 0;
 }
 
 static int soft_read_pixels(struct renderer *renderer, const struct renderer_scanout *scanout,
-    const struct display_rect *rect, bool alpha, void *to, size_t stride)
+    const struct display_rect *rect, void *to, size_t stride)
 {
 	const struct soft_resource *resource = soft_find(renderer, scanout->resource_id);
 	size_t from_stride;
@@ -267,7 +267,7 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 	    !range_inside(rect->y, rect->height, scanout->height))
 		return -EINVAL;
 	if (!resource->pixels)
-		return read_blob(resource, scanout, rect, alpha, to, stride);
+		return read_blob(resource, scanout, rect, to, stride);
 	if (!range_inside(rect->x, rect->width, resource->width) ||
 	    !range_inside(rect->y, rect->height, resource->height))
 		return -EINVAL;
@@ -275,13 +275,12 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 	from_stride = (size_t)resource->width * PIXEL_SIZE;
 	from = resource->pixels + rect->y * from_stride + (size_t)rect->x * PIXEL_SIZE;
 	if (rect->width == resource->width && stride == from_stride) {
-		pixel_convert(
-		    resource->format, alpha, to, from, (size_t)rect->width * rect->height);
+		pixel_convert(resource->format, to, from, (size_t)rect->width * rect->height);
 		return 0;
 	}
 	for (uint32_t y = 0; y < rect->height; y++)
-		pixel_convert(resource->format, alpha, (uint8_t *)to + y * stride,
-		    from + y * from_stride, rect->width);
+		pixel_convert(resource->format, (uint8_t *)to + y * stride, from + y * from_stride,
+		    rect->width);
 	return 0;
 }
 

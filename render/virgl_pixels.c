@@ -62,40 +62,24 @@ static void swap_rows(uint8_t *a, uint8_t *b, size_t bytes)
 	}
 }
 
-static bool format_has_alpha(uint32_t format)
-{
-	switch (format) {
-	case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
-	case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
-	case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
-	case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
-		return false;
-	default:
-		return true; /* GL says 1 where there is none */
-	}
-}
-
 /* What glReadPixels() left to do: the order of rows and of bytes. */
 static void virgl_finish_rows(struct virgl *virgl, const struct virgl_resource *resource,
-    const struct display_rect *rect, bool alpha, uint8_t *to, size_t stride)
+    const struct display_rect *rect, uint8_t *to, size_t stride)
 {
 	const size_t bytes = (size_t)rect->width * PIXEL_SIZE;
-	const bool opaque = alpha && !format_has_alpha(resource->format);
 
 	if (!resource->y0_top && !virgl->pack_invert)
 		for (uint32_t y = 0; y < rect->height / 2; y++)
 			swap_rows(to + y * stride, to + (rect->height - 1 - y) * stride, bytes);
-	if (!opaque && virgl->reads_bgra)
+	if (virgl->reads_bgra)
 		return;
 	for (uint32_t y = 0; y < rect->height; y++)
-		pixel_convert(virgl->reads_bgra ? VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM
-			      : opaque          ? VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM
-						: VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM,
-		    alpha, to + y * stride, to + y * stride, rect->width);
+		pixel_convert(VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, to + y * stride, to + y * stride,
+		    rect->width);
 }
 
 static int virgl_read_texture(struct virgl *virgl, const struct virgl_resource *resource,
-    const struct display_rect *rect, bool alpha, void *to, size_t stride)
+    const struct display_rect *rect, void *to, size_t stride)
 {
 	const GLenum target =
 	    resource->target == PIPE_TEXTURE_RECT ? GL_TEXTURE_RECTANGLE : GL_TEXTURE_2D;
@@ -118,7 +102,7 @@ static int virgl_read_texture(struct virgl *virgl, const struct virgl_resource *
 	if (glGetError() != GL_NO_ERROR)
 		r = -EIO;
 	else
-		virgl_finish_rows(virgl, resource, rect, alpha, to, stride);
+		virgl_finish_rows(virgl, resource, rect, to, stride);
 out:
 	/* Or the texture would live as long as it is attached. */
 	glFramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, target, 0, 0);
@@ -132,7 +116,7 @@ static bool virgl_is_picture(const struct virgl_resource *resource)
 }
 
 int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *scanout,
-    const struct display_rect *rect, bool alpha, void *to, size_t stride)
+    const struct display_rect *rect, void *to, size_t stride)
 {
 	struct virgl *virgl = virgl_from_renderer(renderer);
 	struct virgl_resource *resource = virgl_find_resource(virgl, scanout->resource_id);
@@ -140,15 +124,14 @@ int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *
 	if (!resource)
 		return -ENOENT;
 	if (resource->home != VIRGL_HOME_GL)
-		return virgl->soft->impl->read_pixels(
-		    virgl->soft, scanout, rect, alpha, to, stride);
+		return virgl->soft->impl->read_pixels(virgl->soft, scanout, rect, to, stride);
 	if (!virgl_is_picture(resource))
 		return -ENOTSUP;
 	if (!rect->width || !rect->height || stride % PIXEL_SIZE ||
 	    !range_inside(rect->x, rect->width, resource->width) ||
 	    !range_inside(rect->y, rect->height, resource->height))
 		return -EINVAL;
-	return virgl_read_texture(virgl, resource, rect, alpha, to, stride);
+	return virgl_read_texture(virgl, resource, rect, to, stride);
 }
 
 int virgl_export_dmabuf(struct renderer *renderer, uint32_t id, struct display_dmabuf *dmabuf)

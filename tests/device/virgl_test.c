@@ -141,13 +141,13 @@ static void wait_for(struct fixture *f, const struct seen *seen, uint64_t fence)
 }
 
 static int read_rect(struct renderer *r, uint32_t id, uint32_t width, uint32_t height,
-    struct display_rect rect, bool alpha, uint32_t *pixels)
+    struct display_rect rect, uint32_t *pixels)
 {
 	const struct renderer_scanout scanout = {
 		.resource_id = id, .width = width, .height = height
 	};
 
-	return r->impl->read_pixels(r, &scanout, &rect, alpha, pixels, (size_t)rect.width * 4);
+	return r->impl->read_pixels(r, &scanout, &rect, pixels, (size_t)rect.width * 4);
 }
 
 static void fill(uint32_t *pixels, size_t count)
@@ -203,8 +203,7 @@ static void a_clear_retires_its_fence_and_shows_its_colour(void **state)
 			wait_for(f, &f->global, UINT64_C(0x500000000) + i);
 		memset(pixels, 0, sizeof(pixels));
 		assert_int_equal(
-		    read_rect(r, id, 64, 32, (struct display_rect){ 0, 0, 64, 32 }, true, pixels),
-		    0);
+		    read_rect(r, id, 64, 32, (struct display_rect){ 0, 0, 64, 32 }, pixels), 0);
 		for (int p = 0; p < 64 * 32; p++)
 			assert_int_equal(pixels[p] & 0xfffffff8, 0xffff0033 & 0xfffffff8);
 	}
@@ -277,7 +276,7 @@ static void transfers_and_frames_agree(void **state)
 		fill(backing, W * H);
 		assert_int_equal(r->impl->transfer_to_host(r, &all), 0);
 		assert_int_equal(
-		    read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, true, result), 0);
+		    read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, result), 0);
 		assert_memory_equal(result, backing, sizeof(backing));
 
 		/* Only the box changes. */
@@ -289,7 +288,7 @@ static void transfers_and_frames_agree(void **state)
 		part.offset = (3 * W + 5) * 4;
 		assert_int_equal(r->impl->transfer_to_host(r, &part), 0);
 		assert_int_equal(
-		    read_rect(r, id, W, H, (struct display_rect){ 4, 2, 30, 20 }, true, result), 0);
+		    read_rect(r, id, W, H, (struct display_rect){ 4, 2, 30, 20 }, result), 0);
 		for (int y = 0; y < 20; y++)
 			for (int x = 0; x < 30; x++) {
 				const bool in = x >= 1 && x < 21 && y >= 1 && y < 8;
@@ -372,7 +371,7 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	assert_int_equal(r->impl->attach_backing(r, 3, iov, 2), 0);
 	fill(backing, W * H);
 	assert_int_equal(r->impl->transfer_to_host(r, &t), 0);
-	assert_int_equal(read_rect(r, 3, W, H, all, false, result), 0);
+	assert_int_equal(read_rect(r, 3, W, H, all, result), 0);
 	assert_memory_equal(result, backing, sizeof(backing));
 
 	assert_int_equal(r->impl->attach_resource(r, CTX, 3), -ESRCH);
@@ -381,11 +380,11 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	memset(backing, 0x55, sizeof(backing)); /* not transferred: must not show */
 	assert_int_equal(r->impl->attach_resource(r, CTX, 3), 0);
 	fill(backing, W * H);
-	assert_int_equal(read_rect(r, 3, W, H, all, true, result), 0);
+	assert_int_equal(read_rect(r, 3, W, H, all, result), 0);
 	assert_memory_equal(result, backing, sizeof(backing));
 
 	clear(r, 3, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, blue);
-	assert_int_equal(read_rect(r, 3, W, H, all, true, result), 0);
+	assert_int_equal(read_rect(r, 3, W, H, all, result), 0);
 	for (int i = 0; i < W * H; i++)
 		assert_int_equal(result[i], 0xff0000ff);
 
@@ -393,7 +392,7 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	t.box = (struct renderer_box){ 0, H / 2, 0, W, H / 2, 1 };
 	t.offset = W * (H / 2) * 4;
 	assert_int_equal(r->impl->transfer_to_host(r, &t), 0);
-	assert_int_equal(read_rect(r, 3, W, H, all, true, result), 0);
+	assert_int_equal(read_rect(r, 3, W, H, all, result), 0);
 	assert_int_equal(result[0], 0xff0000ff);
 	assert_memory_equal(result + W * (H / 2), backing + W * (H / 2), sizeof(backing) / 2);
 
@@ -404,7 +403,7 @@ static void a_2d_resource_moves_when_a_context_wants_it(void **state)
 	r->impl->detach_resource(r, CTX, 3);
 	r->impl->destroy_resource(r, 3);
 	r->impl->destroy_resource(r, 3);
-	assert_int_equal(read_rect(r, 3, W, H, all, true, result), -ENOENT);
+	assert_int_equal(read_rect(r, 3, W, H, all, result), -ENOENT);
 }
 
 static void a_guest_blob_is_read_from_its_pages(void **state)
@@ -426,7 +425,7 @@ static void a_guest_blob_is_read_from_its_pages(void **state)
 	assert_int_equal(r->impl->create_blob(r, 8, 0, sizeof(backing), iov, 2), 0);
 	assert_int_equal(r->impl->attach_resource(r, CTX, 8), 0);
 	fill(backing, STRIDE / 4 * H);
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &all, false, result, W * 4), 0);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &all, result, W * 4), 0);
 	for (int y = 0; y < H; y++)
 		assert_memory_equal(result + y * W, backing + y * STRIDE / 4, W * 4);
 	r->impl->destroy_resource(r, 8);
@@ -455,8 +454,7 @@ static void garbage_is_refused_and_the_next_command_works(void **state)
 	create_target(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 8, 8, 0);
 	assert_int_equal(r->impl->attach_resource(r, CTX, 10), 0);
 	clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, red);
-	assert_int_equal(
-	    read_rect(r, 10, 8, 8, (struct display_rect){ 3, 3, 1, 1 }, true, &pixel), 0);
+	assert_int_equal(read_rect(r, 10, 8, 8, (struct display_rect){ 3, 3, 1, 1 }, &pixel), 0);
 	assert_int_equal(pixel, 0xffff0000);
 }
 
@@ -563,23 +561,23 @@ static void full_hd_frames_read_back(void **state)
 		clear(r, id, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, colour);
 		memset(pixels, 0, (size_t)W * H * 4);
 		assert_int_equal(
-		    read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, true, pixels), 0);
+		    read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, pixels), 0);
 		for (int i = 0; i < W * H; i++)
 			assert_int_equal(pixels[i], 0xff6699cc);
 		clock_gettime(CLOCK_MONOTONIC, &start);
 		for (int i = 0; i < COUNT; i++)
-			read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, false, pixels);
+			read_rect(r, id, W, H, (struct display_rect){ 0, 0, W, H }, pixels);
 		report(flags ? "read 1920x1080, Y_0_TOP" : "read 1920x1080", start, COUNT,
 		    (double)W * H * 4);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (int i = 0; i < COUNT; i++)
-		read_rect(r, 10, W, H, (struct display_rect){ 100, 100, 16, 16 }, false, pixels);
+		read_rect(r, 10, W, H, (struct display_rect){ 100, 100, 16, 16 }, pixels);
 	report("read 16x16", start, COUNT, 0);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (int i = 0; i < COUNT; i++) {
 		clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, colour);
-		read_rect(r, 10, W, H, (struct display_rect){ 100, 100, 16, 16 }, false, pixels);
+		read_rect(r, 10, W, H, (struct display_rect){ 100, 100, 16, 16 }, pixels);
 	}
 	report("clear, read 16x16", start, COUNT, 0);
 	free(pixels);

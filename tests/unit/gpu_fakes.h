@@ -263,7 +263,7 @@ static inline uint8_t fake_pixel_byte(uint32_t resource_id, uint32_t x, uint32_t
 }
 
 static inline int fake_read_pixels(struct renderer *renderer,
-    const struct renderer_scanout *scanout, const struct display_rect *rect, bool alpha, void *to,
+    const struct renderer_scanout *scanout, const struct display_rect *rect, void *to,
     size_t stride)
 {
 	assert(fake_resource_find(renderer, scanout->resource_id));

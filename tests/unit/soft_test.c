@@ -49,13 +49,13 @@ static int transfer(struct renderer *r, uint32_t id, struct renderer_box box, ui
 }
 
 static int read_rect(struct renderer *r, uint32_t id, uint32_t width, uint32_t height,
-    struct display_rect rect, bool alpha, void *to, size_t stride)
+    struct display_rect rect, void *to, size_t stride)
 {
 	const struct renderer_scanout scanout = {
 		.resource_id = id, .width = width, .height = height
 	};
 
-	return r->impl->read_pixels(r, &scanout, &rect, alpha, to, stride);
+	return r->impl->read_pixels(r, &scanout, &rect, to, stride);
 }
 
 static struct renderer_box box(uint32_t x, uint32_t y, uint32_t width, uint32_t height)
@@ -88,14 +88,12 @@ static void whole_images_and_boxes_arrive(void **state)
 		backing[i] = want[i] = i * 2654435761u;
 	assert_int_equal(create(r, 1, BGRX, W, H), 0);
 	/* A new resource is black. */
-	assert_int_equal(
-	    read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, false, got, W * 4), 0);
+	assert_int_equal(read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, got, W * 4), 0);
 	for (int i = 0; i < W * H; i++)
 		assert_int_equal(got[i], 0);
 	assert_int_equal(r->impl->attach_backing(r, 1, iov, 9), 0);
 	assert_int_equal(transfer(r, 1, box(0, 0, W, H), 0), 0);
-	assert_int_equal(
-	    read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, false, got, W * 4), 0);
+	assert_int_equal(read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, got, W * 4), 0);
 	assert_memory_equal(got, want, sizeof(want));
 
 	for (int y = 0; y < H; y++)
@@ -105,18 +103,16 @@ static void whole_images_and_boxes_arrive(void **state)
 				want[y * W + x] ^= 0xffffffff;
 		}
 	assert_int_equal(transfer(r, 1, box(60, 7, 7, 33), (7 * W + 60) * 4), 0);
-	assert_int_equal(
-	    read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, false, got, W * 4), 0);
+	assert_int_equal(read_rect(r, 1, W, H, (struct display_rect){ 0, 0, W, H }, got, W * 4), 0);
 	assert_memory_equal(got, want, sizeof(want));
 
 	/* A rectangle of it, with a wider stride: what lies between stays. */
 	memset(got, 0x77, sizeof(got));
-	assert_int_equal(
-	    read_rect(r, 1, W, H, (struct display_rect){ 58, 5, 9, 4 }, true, got, 64), 0);
+	assert_int_equal(read_rect(r, 1, W, H, (struct display_rect){ 58, 5, 9, 4 }, got, 64), 0);
 	for (int y = 0; y < 4; y++)
 		for (int x = 0; x < 16; x++)
-			assert_int_equal(got[y * 16 + x],
-			    x < 9 ? (want[(y + 5) * W + x + 58] | 0xff000000) : 0x77777777);
+			assert_int_equal(
+			    got[y * 16 + x], x < 9 ? want[(y + 5) * W + x + 58] : 0x77777777);
 }
 
 static void sources_can_start_anywhere_in_the_backing(void **state)
@@ -130,8 +126,7 @@ static void sources_can_start_anywhere_in_the_backing(void **state)
 	assert_int_equal(create(r, 1, BGRX, 4, 4), 0);
 	assert_int_equal(r->impl->attach_backing(r, 1, &iov, 1), 0);
 	assert_int_equal(transfer(r, 1, box(1, 1, 2, 2), 40 * 4), 0);
-	assert_int_equal(
-	    read_rect(r, 1, 4, 4, (struct display_rect){ 1, 1, 2, 2 }, false, got, 8), 0);
+	assert_int_equal(read_rect(r, 1, 4, 4, (struct display_rect){ 1, 1, 2, 2 }, got, 8), 0);
 	assert_int_equal(got[0], 40);
 	assert_int_equal(got[1], 41);
 	assert_int_equal(got[2], 44);
@@ -191,12 +186,11 @@ static void bad_transfers_are_refused(void **state)
 	assert_int_equal(r->impl->transfer_to_host(r, &t), -EINVAL);
 	assert_int_equal(r->impl->transfer_from_host(r, &t), -EINVAL);
 	assert_int_equal(
-	    read_rect(r, 1, 9, 8, (struct display_rect){ 8, 0, 1, 1 }, false, got, 4), -EINVAL);
+	    read_rect(r, 1, 9, 8, (struct display_rect){ 8, 0, 1, 1 }, got, 4), -EINVAL);
 	assert_int_equal(
-	    read_rect(r, 1, 8, 8, (struct display_rect){ UINT32_MAX, 0, 2, 1 }, false, got, 8),
-	    -EINVAL);
+	    read_rect(r, 1, 8, 8, (struct display_rect){ UINT32_MAX, 0, 2, 1 }, got, 8), -EINVAL);
 	assert_int_equal(
-	    read_rect(r, 3, 8, 8, (struct display_rect){ 0, 0, 8, 8 }, false, got, 32), -ENOENT);
+	    read_rect(r, 3, 8, 8, (struct display_rect){ 0, 0, 8, 8 }, got, 32), -ENOENT);
 	/* A backing that is smaller than the picture serves for what it holds. */
 	r->impl->detach_backing(r, 1);
 	iov.iov_len = 64;
@@ -227,8 +221,7 @@ static void a_blob_is_its_pages(void **state)
 	assert_int_equal(r->impl->create_blob(r, 5, 0, 0, iov, 7), -EINVAL);
 	assert_int_equal(r->impl->create_blob(r, 5, 0, sizeof(backing), iov, 7), 0);
 	for (int again = 0; again < 2; again++) {
-		assert_int_equal(
-		    r->impl->read_pixels(r, &scanout, &rect, true, got, rect.width * 4), 0);
+		assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, rect.width * 4), 0);
 		for (uint32_t y = 0; y < rect.height; y++)
 			for (uint32_t x = 0; x < rect.width; x++) {
 				const uint8_t *p =
@@ -242,17 +235,17 @@ static void a_blob_is_its_pages(void **state)
 	}
 	assert_int_equal(transfer(r, 5, box(0, 0, W, H), 0), 0);
 	scanout.stride = W * 4 - 1;
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, true, got, 44), -EINVAL);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, 44), -EINVAL);
 	scanout.stride = STRIDE;
 	scanout.offset = OFFSET + 5; /* the last row has 4 bytes to spare */
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, true, got, 44), -EINVAL);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, 44), -EINVAL);
 	scanout.offset = OFFSET + 4;
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, true, got, 44), 0);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, 44), 0);
 	scanout.offset = UINT32_MAX;
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, true, got, 44), -EINVAL);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, 44), -EINVAL);
 	scanout.offset = 0;
 	scanout.format = 3000;
-	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, true, got, 44), -EINVAL);
+	assert_int_equal(r->impl->read_pixels(r, &scanout, &rect, got, 44), -EINVAL);
 }
 
 static void there_is_nothing_3d(void **state)
