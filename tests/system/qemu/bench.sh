@@ -29,16 +29,15 @@ qemu=$("$here/qemu.sh" forky)
 # shellcheck source=guest.sh
 . "$here/guest.sh"
 
-mkdir -p "$work/job.d/job"
 preload() { # OUT SOURCE
 	# shellcheck disable=SC2046 # flags
 	${CC:-gcc} -shared -fPIC -O2 -D_GNU_SOURCE $(pkg-config --cflags libdrm) -o "$1" "$2"
 }
-preload "$work/job.d/job/onemode.so" "$here/../guest/onemode.c"
+preload "$work/job/onemode.so" "$here/../guest/onemode.c"
 preload "$work/nofd.so" "$here/nofd.c"
 tests=
 for scene in $scenes; do tests="$tests -b $scene:duration=$duration"; done
-cat >"$work/job.d/job/run.sh" <<-EOT
+cat >"$work/job/run.sh" <<-EOT
 	echo 'guest: begins'; read -r answer </dev/ttyS0
 	ONEMODE=1024x768 LD_PRELOAD=/run/job/onemode.so \\
 		glmark2-es2-drm --off-screen $tests || exit
@@ -56,7 +55,7 @@ one_run() { # NUMBER DEVICE
 	contrib) CONTRIB_ENV=LD_PRELOAD=$work/nofd.so && guest_device contrib ;;
 	*) guest_device "$2" ;;
 	esac
-	guest_start "$work/job.d/job"
+	guest_start
 	guest_wait 'guest: begins'
 	before=$(cpu_all)
 	guest_answer

@@ -19,20 +19,20 @@ qemu=$("$here/qemu.sh" trixie)
 . "$here/guest.sh"
 ${CC:-gcc} -O2 -o "$work/check_png" "$here/../check_png.c" -lpng
 
-mkdir -p "$work/job"
 # virtio-gpu's plane takes no alpha, which glmark2 would ask for: each of its mode sets would fail
 # (and it would report its frames all the same).
 cat >"$work/job/run.sh" <<-EOT
-	(sleep $((seconds / 2)); echo 'guest: in mid-scene') &
 	glmark2-es2-drm --visual-config alpha=0 -b build:duration=$seconds
 EOT
 rm -f "$top/demo.png"
 guest_device worker --renderer=virgl --display=headless --mode=1024x768 --png-dir="$work" --stats
 say "booting the guest"
-guest_start "$work/job"
+guest_start
 guest_wait 'guest: userspace ready'
-say "it is up, and draws for $seconds seconds of its time"
-guest_wait 'guest: in mid-scene'
+say "it is up; glmark2 starts"
+guest_wait '[build]'
+say "it draws for $seconds seconds"
+sleep $((seconds / 2))
 kill -USR1 "$device_pid"
 wait_for 10 test -s "$work/scanout-0.png" || guest_fail "no picture from the worker"
 cp "$work/scanout-0.png" "$top/demo.png"
@@ -55,7 +55,7 @@ esac
 cat <<-EOT
 
 	The guest's GL_RENDERER   $renderer
-	Frames                    about $((rate * seconds)) in $seconds seconds of the guest ($rate a second)
+	Frames                    about $((rate * seconds)) in $seconds seconds ($rate a second)
 	The worker                $(tail -n 1 "$work/device.log")
 	The picture               $top/demo.png
 	Time for all of this      $(($(date +%s) - started)) seconds

@@ -5,7 +5,7 @@
 # exit (kept where GPUDOM_KEEP is set).
 #
 #   guest_device worker|inprocess|contrib [gpudom-worker option...]
-#   guest_start JOB_FOLDER [QEMU option...]     JOB_FOLDER/run.sh is what the guest runs
+#   guest_start [QEMU option...]                $work/job/run.sh is what the guest runs
 #   guest_wait TEXT [SECONDS]                   until the serial console has said TEXT
 #   guest_answer                                ends a guest program's wait for its console
 #   guest_screendump FILE                       QEMU's display
@@ -15,6 +15,7 @@
 
 # shellcheck disable=SC2154 # image, qemu, cache, here: the caller's
 work=$(mktemp -d "${TMPDIR:-/tmp}/gpudom.XXXXXX")
+mkdir "$work/job"
 worker=${GPUDOM_WORKER:-$here/../../../build/release/gpudom-worker}
 guest_limit=${GUEST_LIMIT:-180}
 guest_memory=1G
@@ -30,6 +31,11 @@ trap 'exit 130' INT TERM
 
 # guest_fail TEXT: says what happened with the evidence at hand, and ends the script.
 guest_fail() {
+	[ -z "$qemu_pid" ] || ! guest_gone || {
+		r=0
+		wait "$qemu_pid" || r=$?
+		say "QEMU has ended with status $r"
+	}
 	say "the last lines of the guest's console:"
 	tail -n 15 "$work/console" >&2 || :
 	for f in device qemu; do
@@ -43,19 +49,19 @@ guest_fail() {
 
 # wait_for SECONDS COMMAND...: until the command succeeds; false after so many seconds, or as
 # soon as QEMU or the device is gone.
-wait_for() {
+wait_for() ( # a subshell, as the command may wait for something itself
 	end=$(($(date +%s) + $1))
 	shift
 	until "$@"; do
-		[ "$(date +%s)" -lt "$end" ] || return 1
+		[ "$(date +%s)" -lt "$end" ] || exit 1
 		for pid in $qemu_pid $device_pid; do
 			kill -0 "$pid" 2>/dev/null && continue
 			"$@"
-			return
+			exit
 		done
 		sleep 0.1
 	done
-}
+)
 
 # kvm_works: true where this user can run this guest with KVM. The device node can be there and
 # the guest still hang, or QEMU fail, half-way into the kernel; so the real kernel has to reach its
@@ -85,15 +91,18 @@ guest_device() {
 	kind=$1
 	shift
 	s=$work/vhost.sock
-	rm -f "$s"
+	rm -f "$s" "$work"/*.log
+	: >"$work/console"
 	device_pid='' qemu_env=''
+	# A cache of shaders that is shared with others brings a SIGBUS now and then.
+	export MESA_SHADER_CACHE_DIR="$cache/mesa-$kind"
 	software='LIBGL_ALWAYS_SOFTWARE=1 GBM_ALWAYS_SOFTWARE=1'
 	[ ! -e /dev/dri/renderD128 ] || software=
 	node=/dev/null
 	[ ! -e /dev/dri/renderD128 ] || node=/dev/dri/renderD128
 	vhost="-object memory-backend-memfd,id=mem,size=$guest_memory,share=on
 		-machine memory-backend=mem -chardev socket,id=gpu,path=$s
-		-device vhost-user-gpu-pci,chardev=gpu"
+		-device vhost-user-gpu-pci,chardev=gpu,xres=1024,yres=768"
 	case $kind in
 	worker)
 		[ -x "$worker" ] || die "no $worker: run 'make' first"
@@ -121,12 +130,7 @@ guest_device() {
 
 # The guest's files travel in a second initramfs behind the first: no size limit, no disk.
 guest_start() {
-	job=$1
-	shift
-	mkdir -p "$work/job"
-	cp -r "$job" "$work/job/"
-	[ "${job##*/}" = job ] || die "the job's folder must be called 'job'"
-	(cd "$work/job" && find job | cpio -o -H newc --quiet -R 0:0) >"$work/job.cpio"
+	(cd "$work" && find job | cpio -o -H newc --quiet -R 0:0) >"$work/job.cpio"
 	# Each archive of an initramfs starts at a multiple of four bytes.
 	{
 		cat "$image/initrd"
@@ -136,7 +140,6 @@ guest_start() {
 	rm -f "$work/stdin" "$work/monitor.in" "$work/monitor.out"
 	mkfifo "$work/stdin" "$work/monitor.in" "$work/monitor.out"
 	cat "$work/monitor.out" >"$work/monitor.log" &
-	: >"$work/console"
 	if kvm_works "$qemu"; then
 		accel='-accel kvm -cpu host'
 	else

@@ -21,7 +21,7 @@ qemu=$("$here/qemu.sh" trixie)
 passed=0 failed=0
 keep=$here/../../../build/system-test
 rm -rf "$keep"
-mkdir -p "$keep" "$work/job.d/job"
+mkdir -p "$keep"
 
 ok() {
 	passed=$((passed + 1))
@@ -43,7 +43,7 @@ build_programs() {
 	{
 		${CC:-gcc} $flags -o "$work/check_png" "$here/../check_png.c" -lpng
 		${CC:-gcc} $flags $(pkg-config --cflags libdrm gbm egl glesv2) \
-			-o "$work/job.d/job/pixels" "$here"/../guest/pixels*.c -ldrm -lgbm -lEGL -lGLESv2
+			-o "$work/job/pixels" "$here"/../guest/pixels*.c -ldrm -lgbm -lEGL -lGLESv2
 	} || die "the guest's programs do not compile"
 }
 
@@ -85,8 +85,8 @@ look() {
 start() {
 	case=$1 steps=$2
 	shift 2
-	guest_device worker --mode=1024x768 --png-dir="$work" --stats "$@"
-	cat >"$work/job.d/job/run.sh" <<-EOT
+	guest_device worker --stats "$@"
+	cat >"$work/job/run.sh" <<-EOT
 		echo 'this is the console' >/dev/tty0
 		echo 'guest: look console'; read -r answer </dev/ttyS0
 		pixels -w /dev/ttyS0 $steps || exit
@@ -94,7 +94,7 @@ start() {
 		exit 0
 	EOT
 	say "$case: booting the guest"
-	guest_start "$work/job.d/job"
+	guest_start
 	look console "drawn>50"
 }
 
@@ -109,9 +109,12 @@ finish() {
 	check "the worker ends well when asked to (status $r)" [ "$r" -eq 0 ]
 }
 
+headless="--display=headless --mode=1024x768 --png-dir=$work"
+
+# shellcheck disable=SC2086 # $headless is a list
 case_virgl() {
 	shown_by=worker
-	start virgl 'dumb flip dirty cursor moved gl texture' --renderer=virgl --display=headless
+	start virgl 'dumb flip dirty cursor moved gl texture' --renderer=virgl $headless
 	look_2d
 	look_cursor
 	# The cursor is still there, at the upper left.
@@ -128,9 +131,10 @@ case_frontend() {
 	finish
 }
 
+# shellcheck disable=SC2086
 case_soft() {
 	shown_by=worker
-	start soft 'dumb flip dirty cursor moved' --renderer=soft --display=headless
+	start soft 'dumb flip dirty cursor moved' --renderer=soft $headless
 	look_2d
 	look_cursor
 	finish
