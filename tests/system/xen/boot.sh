@@ -7,7 +7,7 @@
 #   -x OPTIONS    Xen's access control; default "xsm=flask flask=enforcing"
 #   -k XEN        the hypervisor; default that of build-xen.sh
 #   -p POLICY     FLASK policy; default that of build-flask.sh, where flask is among the options
-#   -a FILE       add a file, or a folder's files, to what all domains see as /share; repeatable
+#   -a FILE       add a file or a folder to what all domains see as /share; repeatable
 #   -e VAR=VALUE  set a variable for the scenario; repeatable
 #   -t SECONDS    limit; default 300
 #   -q            show only what the scenario says, not the whole console
@@ -27,7 +27,7 @@ while getopts d:x:k:p:a:e:t:q o; do
 	x) xsm=$OPTARG ;;
 	k) xen=$OPTARG ;;
 	p) policy=$OPTARG ;;
-	a) if [ -d "$OPTARG" ]; then cp "$OPTARG"/* "$add/"; else cp "$OPTARG" "$add/"; fi ;;
+	a) cp -r "$OPTARG" "$add/" ;;
 	e) vars="$vars${OPTARG%%=*}='${OPTARG#*=}'$nl" ;;
 	t) limit=$OPTARG ;;
 	q) quiet=1 ;;

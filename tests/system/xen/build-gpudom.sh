@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # usage: build-gpudom.sh
 # Cross-builds gpudomd, gpudom-worker and the programs of tests/system/guest/ for arm64 against
-# the sysroot of build-rootfs.sh. Results: build/arm64/
+# the sysroot of build-rootfs.sh. Results, stripped:
+# build/arm64/bin/, which domains see as /share/bin.
 . "$(dirname -- "$0")/env.sh"
 
 root=$tb/sysroot lib=$tb/sysroot/usr/lib/$triplet build=build/arm64
@@ -19,7 +20,7 @@ cc=$(printf '%s' "$cc" | tr '\n\t' '  ')
 made_from=$(stamp_of "$cc" "$tb/sysroot.stamp" "$0")
 cd "$top"
 fresh "$build" "$made_from" || rm -rf "$build"
-mkdir -p "$build"
+mkdir -p "$build/bin"
 echo "$made_from" >"$build.stamp"
 
 say "cross-building gpudom for arm64"
@@ -29,11 +30,14 @@ export PKG_CONFIG_SYSROOT_DIR="$root"
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
 	gpudomd gpudom-worker
+for p in gpudomd gpudom-worker; do
+	${cross}strip -o "$build/bin/$p" "$build/$p"
+done
 
 # What the tests run in dom0, in the driver domain and in the guest.
 set -f # the compiler's command is a list of words
 program() { # NAME SOURCE... -- FLAG...
-	out=$build/$1 flags='' files=''
+	out=$build/bin/$1 flags='' files=''
 	shift
 	while [ "$1" != -- ]; do
 		files="$files $1"
@@ -42,7 +46,7 @@ program() { # NAME SOURCE... -- FLAG...
 	shift
 	[ $# -eq 0 ] || flags=$*
 	# shellcheck disable=SC2086 # lists of words
-	$cc -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter \
+	$cc -s -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter \
 		-I"$root/usr/include/libdrm" -o "$out" $files $flags
 }
 guest=tests/system/guest

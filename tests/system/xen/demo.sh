@@ -15,7 +15,7 @@ mkdir -p "$top/build/xen"
 ${CC:-gcc} -O2 -o "$top/build/xen/check_png" "$here/../check_png.c" -lpng
 rm -f "$png"
 say "booting Xen, a driver domain and a guest under QEMU"
-"$here/boot.sh" -q -d "$dir" -t 600 -a "$top/build/arm64" -e "seconds=$seconds" \
+"$here/boot.sh" -q -d "$dir" -t ${LIMIT:-600} -a "$top/build/arm64/bin" -e "seconds=$seconds" \
 	"$here/scenarios/demo.sh"
 
 console() { sed -n "s/\r//;$1" "$dir/out/guest-guest.log"; }

@@ -21,7 +21,7 @@ run() {
 	name=$1 limit=$2 scenario=$3
 	shift 3
 	r=0
-	"$here/boot.sh" -q -d "$dir" -t "$limit" -a "$top/build/arm64" "$@" \
+	"$here/boot.sh" -q -d "$dir" -t "$limit" -a "$top/build/arm64/bin" "$@" \
 		"$here/scenarios/$scenario.sh" 9>&- || r=$?
 	p=$(grep -c ' @ ok: ' "$dir/console.log") || :
 	f=$(grep -c ' @ NOT OK: ' "$dir/console.log") || :

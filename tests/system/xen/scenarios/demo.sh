@@ -22,7 +22,7 @@ wait_until 60 booted guest || {
 say "the guest is up $(since "$t0") s after it was unpaused"
 
 say "the guest draws for $seconds s"
-begin_in guest "LD_PRELOAD=/share/onemode.so ONEMODE=640x480 glmark2-es2-drm -b build:duration=$seconds"
+begin_in guest "LD_PRELOAD=/share/bin/onemode.so ONEMODE=640x480 glmark2-es2-drm -b build:duration=$seconds"
 wait_until 120 logged guest GL_RENDERER
 sed -n 's/\r//; s/^ *\(GL_RENDERER.*\)/\1/p' /share/out/guest-guest.log | while read -r l; do say "$l"; done
 # When the scene has come up: a picture from its middle.

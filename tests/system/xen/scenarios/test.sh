@@ -23,7 +23,7 @@ look() {
 		return
 	}
 	tries=5
-	until picture "/tmp/$step.png" && /share/check_png "/tmp/$step.png" "$@" >/tmp/differs; do
+	until picture "/tmp/$step.png" && /share/bin/check_png "/tmp/$step.png" "$@" >/tmp/differs; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || break
 		sleep 1
@@ -47,7 +47,7 @@ check "the guest boots" wait_until 90 booted guest
 
 type_to guest "echo 'this is the console' >/dev/tty0; echo 'guest: look console'; read -r answer"
 look console 'drawn>50' 1024x768
-begin_in guest "/share/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
+begin_in guest "/share/bin/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
 look_2d
 look_cursor
 look_gl
@@ -57,7 +57,7 @@ check "the guest renders with virgl" logged guest 'guest: renderer.*virgl'
 check "FLASK has refused nothing" no_avc
 guest=$(domid guest)
 check "FLASK is enforcing" sh -c 'flask-getenforce | grep -q Enforcing'
-run_in gpudom 10 "/share/map_foreign $guest"
+run_in gpudom 10 "/share/bin/map_foreign $guest"
 check "gpudom may not map what the guest has not granted" refused
 
 b=$(backend guest) t0=$(up)
@@ -78,5 +78,5 @@ xl destroy guest
 
 gpudom_log
 cat /share/out/gpudomd.log
-run_in gpudom 30 'kill $(cat /run/gpudom/pid); while kill -0 $(cat /run/gpudom/pid); do sleep 0.2; done; ! pgrep gpudom'
+run_in gpudom 30 'pkill -x gpudomd; while pgrep gpudom; do sleep 0.2; done; tail -n 1 /run/gpudom/log; grep -qx "gpudomd ended with status 0" /run/gpudom/log'
 check "gpudomd ends when asked to, and leaves no worker" [ $? = 0 ]

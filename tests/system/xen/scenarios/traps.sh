@@ -15,7 +15,7 @@ trap_case() {
 	cp /share/out/gpudomd.log "/share/out/gpudomd-$1.log"
 	say "  $(grep -- "$2" /share/out/gpudomd.log | head -n 1)"
 	# Without its backend the guest cannot go in peace; that is not the test's business.
-	run_in gpudom 10 'kill $(cat /run/gpudom/pid)'
+	run_in gpudom 10 'pkill -x gpudomd'
 	xl destroy gpudom 2>/dev/null
 	xenstore-rm "/libxl/$(domid guest)/device/virtio" 2>/dev/null
 	xl destroy guest 2>/dev/null
