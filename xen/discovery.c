@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <xenstore.h>
 
 #include "backend/log.h"
@@ -26,10 +27,15 @@
 #define IRQ_END 1020
 #define DEVICES_MAX 1024 /* known at a time */
 
+/* libxl fails where the directory goes before it has read state 6, and has no way to say that it
+ * has. So the directory stays that long. */
+#define CLOSED_USEC (500 * UINT64_C(1000))
+
 enum known_state {
 	KNOWN_WAITING, /* for its guest's name */
 	KNOWN_SERVED,
 	KNOWN_REMOVING,
+	KNOWN_CLOSED,  /* state 6; the directory goes next */
 	KNOWN_REFUSED, /* a GPU that cannot be served; said once */
 	KNOWN_OTHERS,  /* no business of ours; said once */
 };
@@ -44,7 +50,7 @@ struct known_device {
 struct discovery {
 	struct discovery_options options;
 	struct xs_handle *xs;
-	sd_event_source *io, *scan;
+	sd_event_source *io, *scan, *sweep;
 	struct known_device *devices;
 	unsigned count;
 	struct log_limit limit;
@@ -310,7 +316,8 @@ static void discovery_look_at(struct discovery *discovery, uint16_t domid, unsig
 		return;
 	}
 	known->seen = true;
-	if (known->state == KNOWN_REMOVING || known->state == KNOWN_OTHERS)
+	if (known->state == KNOWN_REMOVING || known->state == KNOWN_CLOSED ||
+	    known->state == KNOWN_OTHERS)
 		return;
 	if (!discovery_is_closing(discovery, &known->device) &&
 	    (known->state != KNOWN_SERVED ||
@@ -427,19 +434,49 @@ void discovery_set_state(
 		log_warning("cannot write xenstore's %s: %s", path, strerror(errno));
 }
 
+/* Removes the directories of closed devices; not one that the toolstack has made anew since. */
+static void discovery_sweep(struct discovery *discovery)
+{
+	struct known_device *next;
+
+	for (struct known_device *known = discovery->devices; known; known = next) {
+		char path[PATH_MAX_BYTES];
+		uint64_t state;
+
+		next = known->next;
+		if (known->state != KNOWN_CLOSED)
+			continue;
+		snprintf(
+		    path, sizeof(path), ROOT "/%u/%u", known->device.domid, known->device.devid);
+		if (discovery_read_number(discovery, &known->device, "state", UINT32_MAX, &state) &&
+		    state == DISCOVERY_CLOSED && !xs_rm(discovery->xs, XBT_NULL, path) &&
+		    errno != ENOENT)
+			log_warning("cannot remove xenstore's %s: %s", path, strerror(errno));
+		discovery_forget(discovery, known);
+	}
+}
+
+static int discovery_dispatch_sweep(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct discovery *discovery = data;
+
+	discovery_sweep(discovery);
+	/* A domain id is reused in time; look again whether it is there already. */
+	return sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
+}
+
 void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid)
 {
 	struct known_device *known = discovery_find(discovery, domid, devid);
-	char path[PATH_MAX_BYTES];
 
 	discovery_set_state(discovery, domid, devid, DISCOVERY_CLOSED);
-	snprintf(path, sizeof(path), ROOT "/%u/%u", domid, devid);
-	if (!xs_rm(discovery->xs, XBT_NULL, path) && errno != ENOENT)
-		log_warning("cannot remove xenstore's %s: %s", path, strerror(errno));
-	if (known)
-		discovery_forget(discovery, known);
-	/* A domain id is reused in time; look again whether it is there already. */
-	sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
+	if (!known)
+		return;
+	if (known->state == KNOWN_WAITING)
+		discovery_watch_name(discovery, domid, false);
+	known->state = KNOWN_CLOSED;
+	sd_event_source_set_time_relative(discovery->sweep, CLOSED_USEC);
+	sd_event_source_set_enabled(discovery->sweep, SD_EVENT_ONESHOT);
 }
 
 void discovery_publish(struct discovery *discovery, const char *status)
@@ -477,6 +514,11 @@ static int discovery_watch(struct discovery *discovery)
 	if (error >= 0)
 		error = sd_event_add_defer(
 		    discovery->options.event, &discovery->scan, discovery_dispatch_scan, discovery);
+	if (error >= 0)
+		error = sd_event_add_time_relative(discovery->options.event, &discovery->sweep,
+		    CLOCK_MONOTONIC, CLOSED_USEC, 0, discovery_dispatch_sweep, discovery);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(discovery->sweep, SD_EVENT_OFF);
 	if (error < 0)
 		log_error("cannot watch xenstore: %s", strerror(-error));
 	return error < 0 ? error : 0;
@@ -513,6 +555,9 @@ void discovery_destroy(struct discovery *discovery)
 		return;
 	sd_event_source_disable_unref(discovery->io);
 	sd_event_source_disable_unref(discovery->scan);
+	sd_event_source_disable_unref(discovery->sweep);
+	if (discovery->xs)
+		discovery_sweep(discovery);
 	while (discovery->devices) {
 		struct known_device *known = discovery->devices;
 

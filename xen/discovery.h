@@ -60,7 +60,7 @@ void discovery_destroy(struct discovery *discovery);
 void discovery_set_state(
     struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state);
 
-/* State 6, then removal of the directory: what libxl waits for. */
+/* State 6, then removal of the directory (a moment later): what libxl waits for. */
 void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid);
 
 /* Writes drivers/gpudom/status of this domain, for scripts in dom0; NULL removes it. */
