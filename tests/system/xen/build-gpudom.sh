@@ -51,6 +51,5 @@ program() { # NAME SOURCE... -- FLAG...
 }
 guest=tests/system/guest
 program pixels $guest/pixels.c $guest/pixels_gl.c -- -ldrm -lgbm -lEGL -lGLESv2
-program onemode.so $guest/onemode.c -- -shared -fPIC -ldl
 program check_png tests/system/check_png.c -- -lpng16
 program map_foreign tests/system/xen/map_foreign.c -- -lxenforeignmemory -lxentoolcore

@@ -39,7 +39,7 @@ look() {
 
 prepare
 start gpudom && wait_until 60 booted gpudom || return
-run_in gpudom 10 /share/gpudom-start
+run_in gpudom 10 "/share/gpudom-start test.conf"
 check "gpudomd says that it is ready" wait_until 30 ready
 start -p guest || return
 check "the guest's GPU is served before the guest runs" /share/gpudom-unpause guest 60 || return

@@ -8,7 +8,7 @@ says() { gpudom_log && grep -q -- "$1" /share/out/gpudomd.log; }
 # configurations, and a command run in the driver domain first.
 trap_case() {
 	start gpudom "$4" && wait_until 60 booted gpudom || return
-	run_in gpudom 10 "$3; /share/gpudom-start"
+	run_in gpudom 10 "$3; /share/gpudom-start test.conf"
 	start -p guest "$5" || return
 	xenstore-chmod "/local/domain/$(domid guest)/name" n0 "r$(domid guest)" "r$(domid gpudom)"
 	check "$1: gpudomd says what to do" wait_until 30 says "$2"
