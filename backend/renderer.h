@@ -103,6 +103,8 @@ struct renderer_impl {
 	    const struct iovec *iov, unsigned iov_count);
 	void (*detach_backing)(struct renderer *renderer, uint32_t resource_id);
 
+	/* When these return, the guest's pages have been read or written: a fence has to wait for
+	 * command streams alone, and the device makes none for a transfer. */
 	int (*transfer_to_host)(
 	    struct renderer *renderer, const struct renderer_transfer *transfer);
 	int (*transfer_from_host)(
