@@ -159,16 +159,5 @@ uint64_t bench_memcpy(struct bench_backend *backend, enum bench_backing backing,
 
 uint64_t bench_private_rss_kib(pid_t pid)
 {
-	char path[64], line[256];
-	unsigned long all = 0, shared = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmRSS: %lu kB", &all) != 1)
-			sscanf(line, "RssShmem: %lu kB", &shared);
-	fclose(file);
-	return all - shared;
+	return loopback_process_kib(pid, "VmRSS") - loopback_process_kib(pid, "RssShmem");
 }

@@ -141,16 +141,14 @@ static int run_baseline(void)
 /* In KiB; 0 where it could not be found out. */
 static uint64_t measure_baseline(void)
 {
-	unsigned long long kib = 0;
+	char line[32] = "";
 	FILE *pipe = popen("exec /proc/$PPID/exe --baseline-rss", "re");
 
 	if (!pipe)
 		return 0;
-	if (fscanf(pipe, "%llu", &kib) != 1)
-		kib = 0;
-	if (pclose(pipe) != 0)
-		kib = 0;
-	return kib;
+	if (!fgets(line, sizeof(line), pipe))
+		line[0] = '\0';
+	return pclose(pipe) == 0 ? strtoull(line, NULL, 10) : 0;
 }
 
 static void measure_memory(struct bench *bench, uint64_t baseline_kib)
@@ -297,7 +295,7 @@ int main(int argc, char **argv)
 			bench.peer = optarg;
 			break;
 		case OPT_ROUNDS:
-			bench.rounds = (unsigned)atoi(optarg);
+			bench.rounds = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case OPT_JSON:
 			bench.json = optarg;

@@ -80,7 +80,7 @@ static void capsets_are_offered(void **state)
 		    VIRTIO_GPU_RESP_OK_CAPSET_INFO);
 		assert_int_equal(info.capset_id, VIRTIO_GPU_CAPSET_VIRGL + i);
 		assert_true(info.capset_max_size > 0);
-		uint8_t *capset = calloc(1, info.capset_max_size);
+		uint8_t *capset = calloc(1, info.capset_max_size + 1);
 		assert_int_equal(loopback_gpu_get_capset(&stack->gpu, info.capset_id,
 				     info.capset_max_version, capset, info.capset_max_size),
 		    VIRTIO_GPU_RESP_OK_CAPSET);

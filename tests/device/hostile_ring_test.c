@@ -362,10 +362,9 @@ static void ring_addresses_are_wrong(void **state)
 	};
 	uint8_t *const last = frontend->memory.bytes + frontend->memory.size - 16;
 	void *const bad[] = {
-		NULL,
-		last,                       /* ends behind the memory */
+		NULL, last,                 /* ends behind the memory */
 		(uint8_t *)queue->desc + 1, /* not aligned */
-		(void *)(UINTPTR_MAX - 15),
+		(void *)~(uintptr_t)15,     /* NOLINT(performance-no-int-to-ptr) */
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

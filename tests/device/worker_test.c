@@ -117,14 +117,14 @@ static unsigned count_lines(const struct setup *setup, const char *with)
 
 struct nonsense {
 	uint32_t header[3];
-	size_t size; /* bytes of payload that are sent */
+	uint32_t size; /* bytes of payload that are sent */
 	unsigned fds;
 };
 
 static void send_nonsense(int fd, const struct nonsense *nonsense)
 {
 	uint8_t payload[512];
-	int fds[16];
+	int fds[16] = { 0 };
 	struct iovec iov[2] = {
 		{ .iov_base = (void *)nonsense->header, .iov_len = sizeof(nonsense->header) },
 		{ .iov_base = payload, .iov_len = nonsense->size },

@@ -25,12 +25,12 @@
 
 struct loopback_options {
 	size_t memory_size;       /* bytes; 0: 64 MiB */
+	uint64_t refuse_features; /* do not take these */
 	unsigned regions;         /* 0: 2 */
 	unsigned queue_count;     /* 0: 2 */
 	uint16_t queue_size;      /* 0: 256 */
 	bool no_indirect;         /* do not take VIRTIO_RING_F_INDIRECT_DESC */
 	bool no_event_idx;        /* do not take VIRTIO_RING_F_EVENT_IDX */
-	uint64_t refuse_features; /* do not take these either */
 	bool add_regions;         /* ADD_MEM_REG instead of SET_MEM_TABLE */
 	bool gpu_socket;          /* send GPU_SET_SOCKET; frontend->display is its other end */
 	bool inflight;            /* track requests in flight; -ENOTSUP where it is not offered */

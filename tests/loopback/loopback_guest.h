@@ -21,7 +21,7 @@
 #define LOOPBACK_QUEUE_SIZE_MAX 1024
 
 /* Ends the test with a line that says why. */
-_Noreturn void loopback_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void loopback_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* ---------------------------------------------------------------- memory */
 

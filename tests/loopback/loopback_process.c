@@ -28,7 +28,7 @@ _Noreturn static void run(const char *const argv[], int fd, int output_fd, pid_t
 	char arguments[ARGUMENTS_MAX][256];
 	char *list[ARGUMENTS_MAX + 1] = { NULL };
 
-	for (int i = 0; argv[i] && i < ARGUMENTS_MAX; i++) {
+	for (int i = 0; i < ARGUMENTS_MAX && argv[i]; i++) {
 		const char *at = strstr(argv[i], mark);
 		if (at)
 			snprintf(arguments[i], sizeof(arguments[i]), "%.*s%d%s",
@@ -44,6 +44,8 @@ _Noreturn static void run(const char *const argv[], int fd, int output_fd, pid_t
 	fcntl(fd, F_SETFD, 0);
 	if (output_fd >= 0)
 		dup2(output_fd, STDERR_FILENO);
+	if (!list[0])
+		_exit(127);
 	execv(list[0], list);
 	fprintf(stderr, "%s: %s\n", list[0], strerror(errno));
 	_exit(127);
@@ -166,26 +168,30 @@ uint64_t loopback_process_cpu_ticks(pid_t pid)
 	char text[1024] = "";
 	FILE *file = open_proc(pid, "stat");
 	size_t size = fread(text, 1, sizeof(text) - 1, file);
-	unsigned long user, system;
 
 	fclose(file);
 	text[size] = '\0';
-	/* The name, field 2, is in brackets and may hold anything. */
-	const char *rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			 &system) != 2)
+	/* The name, field 2, is in brackets and may hold anything; user and system time are fields
+	 * 14 and 15. */
+	char *at = strrchr(text, ')');
+	for (int field = 2; at && field < 14; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
 		loopback_die("cannot read /proc/%d/stat", (int)pid);
-	return user + system;
+	uint64_t user = strtoull(at, &at, 10);
+	return user + strtoull(at, NULL, 10);
 }
 
-uint64_t loopback_process_rss_kib(pid_t pid)
+uint64_t loopback_process_kib(pid_t pid, const char *name)
 {
 	char line[256];
-	unsigned long kib = 0;
+	size_t length = strlen(name);
+	uint64_t kib = 0;
 	FILE *file = open_proc(pid, "status");
 
-	while (fgets(line, sizeof(line), file) && sscanf(line, "VmRSS: %lu kB", &kib) != 1)
-		;
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, name, length) == 0 && line[length] == ':')
+			kib = strtoull(line + length + 1, NULL, 10);
 	fclose(file);
 	return kib;
 }

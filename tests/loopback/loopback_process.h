@@ -41,8 +41,9 @@ char *loopback_process_output(const struct loopback_process *process);
 
 /* What /proc says. */
 uint64_t loopback_process_cpu_ticks(pid_t pid); /* user and system, in clock ticks */
-uint64_t loopback_process_rss_kib(pid_t pid);   /* VmRSS */
-unsigned loopback_process_fds(pid_t pid);       /* open descriptors */
-unsigned loopback_process_maps(pid_t pid);      /* lines of /proc/PID/maps */
+/* The line @name ("VmRSS") of its status; 0 where there is none */
+uint64_t loopback_process_kib(pid_t pid, const char *name);
+unsigned loopback_process_fds(pid_t pid);  /* open descriptors */
+unsigned loopback_process_maps(pid_t pid); /* lines of /proc/PID/maps */
 
 #endif
