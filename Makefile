@@ -96,6 +96,7 @@ $(BUILD)/obj/%.o: %.c
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/frontend_test := tests/xen/fake_gntdev.c
 fakes-xen/daemon_test := $(addprefix tests/xen/fake_,gntdev.c xen.c xenstore.c)
+fakes-xen/daemon_keys_test := $(fakes-xen/daemon_test)
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \

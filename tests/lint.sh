@@ -40,7 +40,7 @@ cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability
 	--error-exitcode=1 -j "$(nproc)" -D__linux__ $files || fail "cppcheck"
 
 echo "lint: clang-tidy"
-flags="-std=gnu11 -I. -D_GNU_SOURCE -DVIRGL_RENDERER_UNSTABLE_APIS $(pkg-config --cflags \
+flags="-std=gnu11 -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS $(pkg-config --cflags \
 	libsystemd libpng inih epoxy egl gbm virglrenderer libdrm xenstore xendevicemodel \
 	xenforeignmemory xenevtchn json-c 2>/dev/null || true)"
 # shellcheck disable=SC2086

@@ -222,7 +222,7 @@ static struct config_section *config_open_section(struct config_reader *reader, 
 
 	if (!strcmp(name, "default"))
 		return &reader->config->defaults;
-	if (strncmp(name, "guest ", 6)) {
+	if (strncmp(name, "guest ", 6) != 0) {
 		config_wrong(reader,
 		    *name ? "unknown section, neither [default] nor [guest NAME]:"
 			  : "a setting before any section",

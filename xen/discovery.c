@@ -112,7 +112,7 @@ static bool parse_type(const char *text, uint32_t *virtio_id)
 	char *end;
 	unsigned long id;
 
-	if (!text || strncmp(text, prefix, sizeof(prefix) - 1))
+	if (!text || strncmp(text, prefix, sizeof(prefix) - 1) != 0)
 		return false;
 	text += sizeof(prefix) - 1;
 	if (!isxdigit((unsigned char)*text) || strlen(text) > 4)

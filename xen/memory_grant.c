@@ -42,24 +42,29 @@ static struct memory_grant *memory_grant_from(struct guest_memory *memory)
 	return (struct memory_grant *)memory; /* base is first */
 }
 
-/* Nothing in @piece can be trusted. @span->run.count is 0 for an empty piece. */
-static int span_from_piece(const struct memory_piece *piece, struct grant_span *span)
+/* Nothing in @piece can be trusted: does it hold references that exist? */
+static bool piece_is_valid(const struct memory_piece *piece)
 {
-	uint64_t reference, pages, last;
+	uint64_t reference = (piece->address & ~MEMORY_GRANT_ADDRESS) >> PAGE_SHIFT;
+	uint64_t offset = piece->address & (GNTDEV_PAGE_SIZE - 1);
+	uint64_t pages = (offset + piece->length + GNTDEV_PAGE_SIZE - 1) >> PAGE_SHIFT;
 
-	if (!(piece->address & MEMORY_GRANT_ADDRESS))
-		return -EFAULT;
-	reference = (piece->address & ~MEMORY_GRANT_ADDRESS) >> PAGE_SHIFT;
-	span->offset = piece->address & (GNTDEV_PAGE_SIZE - 1);
-	pages = ((uint64_t)span->offset + piece->length + GNTDEV_PAGE_SIZE - 1) >> PAGE_SHIFT;
-	if (!piece->length)
-		pages = 0;
 	/* Neither may the first reference be out of range nor the last one wrap. */
-	if (reference > UINT32_MAX || !checked_add(reference, pages, &last) ||
-	    last > (uint64_t)UINT32_MAX + 1)
-		return -EFAULT;
-	span->run = (struct gntdev_run){ .first = (uint32_t)reference, .count = (uint32_t)pages };
-	return 0;
+	return (piece->address & MEMORY_GRANT_ADDRESS) && reference <= UINT32_MAX &&
+	       pages <= (uint64_t)UINT32_MAX + 1 - reference;
+}
+
+/* Of a valid piece. The run is empty where the piece is. */
+static struct grant_span span_of(const struct memory_piece *piece)
+{
+	uint32_t offset = piece->address & (GNTDEV_PAGE_SIZE - 1);
+	uint64_t pages = ((uint64_t)offset + piece->length + GNTDEV_PAGE_SIZE - 1) >> PAGE_SHIFT;
+
+	return (struct grant_span){
+		.offset = offset,
+		.run.first = (uint32_t)((piece->address & ~MEMORY_GRANT_ADDRESS) >> PAGE_SHIFT),
+		.run.count = piece->length ? (uint32_t)pages : 0,
+	};
 }
 
 static void memory_grant_destroy(struct guest_memory *memory)
@@ -147,18 +152,13 @@ static int memory_grant_translate_user(
 static int memory_grant_measure(const struct memory_grant *grant, const struct memory_piece *pieces,
     size_t count, size_t *pages, size_t *bytes)
 {
-	struct grant_span span;
-	int error;
-
 	*pages = 0;
 	*bytes = 0;
 	for (size_t i = 0; i < count; i++) {
-		error = span_from_piece(&pieces[i], &span);
-		if (error)
-			return error;
-		if (!memory_grant_reachable(grant, pieces[i].address, pieces[i].length))
+		if (!piece_is_valid(&pieces[i]) ||
+		    !memory_grant_reachable(grant, pieces[i].address, pieces[i].length))
 			return -EFAULT;
-		if (!checked_add(*pages, (size_t)span.run.count, pages) ||
+		if (!checked_add(*pages, (size_t)span_of(&pieces[i]).run.count, pages) ||
 		    !checked_add(*bytes, (size_t)pieces[i].length, bytes))
 			return -E2BIG;
 	}
@@ -187,17 +187,17 @@ static void iov_append(struct memory_map *map, uint8_t *address, size_t length)
 static size_t memory_grant_layout(const struct memory_piece *pieces, size_t count,
     struct gntdev_run *runs, size_t *run_count, size_t *first_pages)
 {
-	struct grant_span span = { 0 };
 	size_t pages = 0, runs_used = 0;
 	uint64_t end = 0; /* bus address after the last piece; 0: none */
 
 	for (size_t i = 0; i < count; i++) {
+		struct grant_span span;
 		bool shares;
 
 		first_pages[i] = pages;
 		if (!pieces[i].length)
 			continue;
-		span_from_piece(&pieces[i], &span); /* checked by memory_grant_measure() */
+		span = span_of(&pieces[i]);
 		shares = span.offset && end && pieces[i].address == end;
 		if (shares) {
 			first_pages[i] = pages - 1;
@@ -282,17 +282,17 @@ static void memory_grant_unmap(struct guest_memory *memory, struct memory_map *b
 
 /* ------------------------------------------------------------------- copying */
 
-/* As segments, one for each page, of the first @size bytes; their number. */
+/* Segments, one for each page, of the first @size bytes of pieces that were measured; their number.
+ */
 static size_t memory_grant_cut(const struct memory_piece *pieces, size_t count, uint8_t *local,
     size_t size, struct gntdev_segment *segments)
 {
-	struct grant_span span;
 	size_t n = 0;
 
 	for (size_t i = 0; i < count && size; i++) {
+		struct grant_span span = span_of(&pieces[i]);
 		size_t left = pieces[i].length < size ? pieces[i].length : size;
 
-		span_from_piece(&pieces[i], &span); /* checked by memory_grant_measure() */
 		size -= left;
 		for (uint32_t page = 0; left; page++) {
 			uint32_t offset = page ? 0 : span.offset;

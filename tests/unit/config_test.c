@@ -161,7 +161,7 @@ static void a_line_that_is_too_long(void **state)
 	size_t n = strlen(text);
 
 	memset(text + n, 'a', 3000);
-	strcpy(text + n + 3000, "\nmode = 800x600\n");
+	snprintf(text + n + 3000, sizeof(text) - n - 3000, "\nmode = 800x600\n");
 	assert_refused(text, "test.conf:2:", "too long");
 }
 
@@ -186,7 +186,8 @@ static void the_example_is_valid(void **state)
 static void the_examples_comments_are_valid(void **state)
 {
 	FILE *file = fopen("configs/gpudom.conf", "re");
-	char text[16384] = "", line[512];
+	char text[16384], line[512];
+	size_t size = 0;
 	struct config config;
 	unsigned settings = 0;
 
@@ -195,7 +196,8 @@ static void the_examples_comments_are_valid(void **state)
 		bool setting = line[0] == '#' && line[1] != ' ' && line[1] != '\n';
 
 		settings += setting;
-		strcat(text, setting ? line + 1 : line);
+		size += (size_t)snprintf(
+		    text + size, sizeof(text) - size, "%s", setting ? line + 1 : line);
 	}
 	fclose(file);
 	assert_int_equal(config_parse(&config, "example", text), 0);

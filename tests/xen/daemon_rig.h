@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All of gpudomd but its main, on a fake Xen: the toolstack's keys, a guest's register accesses, a
+ * worker in a process of its own (the test program again, with --fd), grants, interrupts.
+ */
+#ifndef GPUDOM_TESTS_XEN_DAEMON_RIG_H
+#define GPUDOM_TESTS_XEN_DAEMON_RIG_H
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/log.h"
+#include "backend/vhost_user.h"
+#include "tests/unit/fake_device.h"
+#include "tests/xen/fake_xen.h"
+#include "tests/xen/fake_xenstore.h"
+#include "tests/xen/grant_ring.h"
+#include "xen/daemon.h"
+
+/* After what they need. */
+#include <xen/hvm/ioreq.h>
+
+#include <cmocka.h>
+
+#define BASE 0x2000000u
+#define BACKEND "/local/domain/1/backend/virtio/2/0"
+#define STATUS "/local/domain/1/drivers/gpudom/status"
+#define FEATURES                                                                           \
+	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM) | \
+	    FAKE_FEATURES)
+#define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
+#define DIE 0xdd /* a byte of the configuration space that is the worker's end */
+
+static char *self; /* this program */
+
+/* ---------------------------------------------------------------- the worker */
+
+static inline void worker_write_config(
+    struct virtio_device *device, uint32_t offset, const void *from, uint32_t size)
+{
+	if (*(const uint8_t *)from == DIE)
+		raise(SIGKILL);
+	fake_write_config(device, offset, from, size);
+}
+
+static inline void worker_closed(void *data, int error)
+{
+	sd_event_exit(data, 0);
+}
+
+static inline int worker_main(int fd)
+{
+	struct fake_device fake;
+	struct virtio_device_impl impl;
+	struct vhost_user *user;
+	struct vhost_user_options options = {
+		.device = &fake.device,
+		.create_xen_memory = memory_grant_create,
+		.closed = worker_closed,
+	};
+	int r;
+
+	fake_device_init(&fake);
+	impl = *fake.device.impl;
+	impl.write_config = worker_write_config;
+	fake.device.impl = &impl;
+	sd_event_new(&options.event);
+	options.data = options.event;
+	if (vhost_user_create(&options, fd, &user) < 0)
+		return EXIT_FAILURE;
+	r = sd_event_loop(options.event);
+	vhost_user_destroy(user);
+	sd_event_unref(options.event);
+	return r;
+}
+
+/* ------------------------------------------------------------------- the rig */
+
+struct rig {
+	sd_event *event;
+	struct config config;
+	struct daemon_options options;
+	struct gpu_daemon *gpu_daemon;
+};
+
+/* Once around: everything that is ready, and the kernel's part. */
+static inline void turn(struct rig *rig)
+{
+	fake_xen_step();
+	sd_event_run(rig->event, 10000);
+}
+
+/* Waits for a condition; only a defect ever waits to the end. */
+#define WAIT_FOR(rig, condition)                                               \
+	do {                                                                   \
+		for (unsigned i_ = 0; !(condition); i_++) {                    \
+			if (i_ == 6000)                                        \
+				fail_msg("%s does not come true", #condition); \
+			turn(rig);                                             \
+		}                                                              \
+	} while (0)
+
+static inline bool has(const char *path, const char *value)
+{
+	const char *is = fake_xenstore_read(path);
+
+	return value ? is && !strcmp(is, value) : !is;
+}
+
+static inline void attach(void)
+{
+	fake_xenstore_write("/local/domain/2/name", "clock");
+	fake_xenstore_write(BACKEND "/frontend", "/local/domain/2/device/virtio/0");
+	fake_xenstore_write(BACKEND "/frontend-id", "2");
+	fake_xenstore_write(BACKEND "/online", "1");
+	fake_xenstore_write(BACKEND "/irq", "33");
+	fake_xenstore_write(BACKEND "/base", "0x2000000");
+	fake_xenstore_write(BACKEND "/type", "virtio,device10");
+	fake_xenstore_write(BACKEND "/transport", "mmio");
+	fake_xenstore_write(BACKEND "/grant_usage", "1");
+	fake_xenstore_write(BACKEND "/state", "1");
+}
+
+static inline void detach(void)
+{
+	fake_xenstore_write(BACKEND "/online", "0");
+	fake_xenstore_write(BACKEND "/state", "5");
+}
+
+static inline int set_up(void **state)
+{
+	static struct rig rig;
+
+	rig = (struct rig){ 0 };
+	log_init(LOG_LEVEL_ERROR, NULL);
+	fake_xen_reset(2);
+	fake_xenstore_reset();
+	grant_ring_init(FAKE_XEN_GUEST);
+	assert_true(sd_event_new(&rig.event) >= 0);
+	rig.options = (struct daemon_options){
+		.event = rig.event,
+		.config = &rig.config,
+		.worker_path = self,
+	};
+	*state = &rig;
+	return 0;
+}
+
+static inline int set_up_with_eventfds(void **state)
+{
+	struct rig *rig;
+
+	set_up(state);
+	rig = *state;
+	fake_xen.eventfds = true;
+	rig->options.ioeventfd = true;
+	return 0;
+}
+
+static inline int tear_down(void **state)
+{
+	struct rig *rig = *state;
+
+	daemon_destroy(rig->gpu_daemon);
+	assert_int_equal(fake_xen.handles, 0);
+	assert_int_equal(fake_xen.servers, 0);
+	assert_int_equal(fake_xen.kick_count, 0);
+	assert_int_equal(fake_xen.irqfd, -1);
+	config_finish(&rig->config);
+	sd_event_unref(rig->event);
+	fake_xenstore_reset();
+	fake_xen_finish();
+	fake_gntdev_finish();
+	return 0;
+}
+
+static inline void run_daemon(struct rig *rig)
+{
+	assert_int_equal(daemon_create(&rig->options, &rig->gpu_daemon), 0);
+	assert_true(has(STATUS, "ready"));
+}
+
+/* --------------------------------------------------------- the guest's driver */
+
+static inline uint64_t rd_as(struct rig *rig, unsigned vcpu, uint32_t offset, uint32_t size)
+{
+	uint64_t value;
+
+	assert_true(fake_xen_access(vcpu, false, BASE + offset, size, 0));
+	WAIT_FOR(rig, fake_xen_answered(vcpu, &value));
+	return value;
+}
+
+static inline uint32_t rd(struct rig *rig, uint32_t offset)
+{
+	return (uint32_t)rd_as(rig, 0, offset, 4);
+}
+
+static inline void wr(struct rig *rig, uint32_t offset, uint32_t value)
+{
+	uint64_t ignored;
+
+	assert_true(fake_xen_access(0, true, BASE + offset, 4, value));
+	WAIT_FOR(rig, fake_xen_answered(0, &ignored));
+}
+
+static inline void bring_up(struct rig *rig)
+{
+	wr(rig, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 0);
+	grant_ring_clear();
+	wr(rig, VIRTIO_MMIO_STATUS, 1);
+	wr(rig, VIRTIO_MMIO_STATUS, 3);
+	wr(rig, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	wr(rig, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(FEATURES >> 32));
+	wr(rig, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	wr(rig, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)FEATURES);
+	wr(rig, VIRTIO_MMIO_STATUS, 0xb);
+	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 0xb);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t ring = grant_ring_bus(i, PAGE_RING, 0);
+		uint64_t used = grant_ring_bus(i, PAGE_USED, 0);
+
+		wr(rig, VIRTIO_MMIO_QUEUE_SEL, i);
+		assert_int_equal(rd(rig, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
+		wr(rig, VIRTIO_MMIO_QUEUE_NUM, GRANT_RING_SIZE);
+		wr(rig, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)ring);
+		wr(rig, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(ring >> 32));
+		wr(rig, VIRTIO_MMIO_QUEUE_AVAIL_LOW, (uint32_t)ring + 0x400);
+		wr(rig, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, (uint32_t)(ring >> 32));
+		wr(rig, VIRTIO_MMIO_QUEUE_USED_LOW, (uint32_t)used);
+		wr(rig, VIRTIO_MMIO_QUEUE_USED_HIGH, (uint32_t)(used >> 32));
+		wr(rig, VIRTIO_MMIO_QUEUE_READY, 1);
+	}
+	wr(rig, VIRTIO_MMIO_STATUS, 0xf);
+	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 0xf);
+}
+
+/* One request, from the kick to the interrupt. */
+static inline void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
+{
+	uint16_t used = grant_ring_used(queue);
+	unsigned raised = fake_xen.raised;
+
+	grant_ring_add(queue, fill);
+	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+	WAIT_FOR(rig, grant_ring_used(queue) != used && fake_xen.raised > raised);
+	assert_memory_equal(
+	    grant_ring_page(queue, PAGE_ANSWER), grant_ring_page(queue, PAGE_REQUEST), 16);
+	assert_int_equal(fake_xen.irq, 33);
+	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
+	wr(rig, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	assert_false(fake_xen.level);
+}
+
+static inline void start_guest(struct rig *rig)
+{
+	attach();
+	WAIT_FOR(rig, has(BACKEND "/state", "4"));
+}
+
+static inline void assert_gone(struct rig *rig)
+{
+	WAIT_FOR(rig, has(BACKEND "/frontend-id", NULL));
+	assert_true(has(BACKEND "/state", NULL));
+	assert_int_equal(fake_xen.servers, 0);
+	assert_int_equal(fake_xen.handles, 0);
+	assert_int_equal(fake_gntdev->pages_mapped, 0);
+	assert_int_equal(daemon_served(rig->gpu_daemon), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define EVENTFD_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_with_eventfds, tear_down)
+
+/* The beginning of main. True: this was the worker, whose status is *result. */
+static inline bool daemon_rig_main(int argc, char **argv, int *result)
+{
+	sigset_t child;
+
+	if (argc > 1 && strncmp(argv[1], "--fd=", 5) == 0) {
+		*result = worker_main((int)strtol(argv[1] + 5, NULL, 10));
+		return true;
+	}
+	self = realpath("/proc/self/exe", NULL);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	return false;
+}
+
+#endif
