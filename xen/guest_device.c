@@ -55,6 +55,7 @@ struct guest_device {
 	int kick_fds[GPU_QUEUES], call_fd, error_fd;
 	bool kicks_bound[GPU_QUEUES];
 	sd_event_source *call, *error;
+	uint64_t calls_forwarded;
 
 	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
 	struct ioreq_access held[HELD_MAX]; /* waiting for the device, in order */
@@ -317,8 +318,10 @@ static int guest_device_called(sd_event_source *source, int fd, uint32_t events,
 	struct guest_device *device = data;
 	eventfd_t count;
 
-	if (eventfd_read(fd, &count) == 0)
+	if (eventfd_read(fd, &count) == 0) {
+		device->calls_forwarded++;
 		mmio_used(&device->mmio);
+	}
 	return 0;
 }
 
@@ -584,6 +587,10 @@ void guest_device_destroy(struct guest_device *device)
 {
 	if (!device)
 		return;
+	if (device->claimed)
+		log_info("%s: served; gpudomd itself forwarded %llu kicks and %llu interrupts",
+		    device->name, (unsigned long long)device->mmio.notifications,
+		    (unsigned long long)device->calls_forwarded);
 	frontend_destroy(device->frontend);
 	worker_process_destroy(device->worker);
 	guest_device_close_eventfds(device);

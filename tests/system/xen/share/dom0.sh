@@ -10,7 +10,7 @@ done
 xen-init-dom0 >/dev/null
 xenconsoled --log=all --log-dir=/share/out --pid-file=/run/xenconsoled.pid
 . /share/functions.sh
-say "dom0 is up: Xen $(xl info xen_version), $(flask-getenforce 2>/dev/null | sed -n 's/.*Enforcing.*/FLASK enforcing/p')"
+say "dom0 is up: Xen $(xl info xen_version)$(flask-getenforce 2>/dev/null | sed -n 's/.*Enforcing.*/, FLASK enforcing/p')"
 if [ -r /share/scenario.sh ]; then
 	. /share/scenario.sh
 	say "scenario ended"

@@ -86,7 +86,7 @@ picture() {
 		return 1
 	}
 	# Not by dom0's view of the block device, which may be stale.
-	tar -xf /tmp/scratch.img -C /tmp && mv /tmp/scanout-0.png "$1"
+	tar -xmf /tmp/scratch.img -C /tmp && mv /tmp/scanout-0.png "$1"
 }
 
 # The xenstore directory of a guest's GPU on gpudom's side, its state, whether it is served.
