@@ -103,7 +103,8 @@ static void headless_shown(struct headless_output *output)
 	const struct display_listener *listener = &output->headless->base.listener;
 
 	output->owed = false;
-	output->stats.frames++;
+	if (output->stats.frames++ == 0)
+		log_info("the first frame is on output %u", output->index);
 	if (listener->shown)
 		listener->shown(listener->data, output->index, output->serial);
 }

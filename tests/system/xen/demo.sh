@@ -34,6 +34,7 @@ cat <<EOT
 
 	The guest's GL_RENDERER   $renderer
 	Frames                    $(echo "$seconds $frame_ms" | awk '{ printf "%.0f in %d s of the guest (%.1f a second)", $1 * 1000 / $2, $1, 1000 / $2 }')
+	Unpaused to first frame   $(sed -n 's/.*@ the first frame is on its output \(.*\) after.*/\1/p' "$dir/console.log")
 	Refused by FLASK          $(wc -l <"$dir/out/avc.log")
 	The picture               $png
 	Time for all of this      $(($(date +%s) - started)) seconds

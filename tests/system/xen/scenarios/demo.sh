@@ -14,12 +14,13 @@ t0=$(up)
 }
 say "gpudomd has claimed the guest's GPU and the guest runs, $(since "$t0") s later"
 t0=$(up)
+first_frame() { logged gpudom 'the first frame is on'; }
+wait_until 60 first_frame && say "the first frame is on its output $(since "$t0") s after it was unpaused"
 wait_until 60 booted guest || {
 	say "the guest does not boot"
 	tail -n 20 /share/out/guest-guest.log
 	return
 }
-say "the guest is up $(since "$t0") s after it was unpaused"
 
 say "the guest draws for $seconds s"
 # Without alpha: virtio-gpu's plane has none, and glmark2's mode sets would fail.
@@ -36,7 +37,12 @@ say "$(sed -n 's/^\(\[build\].*\)/\1/p' /tmp/guest.out)"
 
 avc >/share/out/avc.log
 say "refused by FLASK: $(wc -l </share/out/avc.log)"
-[ ! -s /share/out/avc.log ] || say "$(cat /share/out/avc.log)"
+[ ! -s /share/out/avc.log ] || cat /share/out/avc.log
 b=$(backend guest) t0=$(up)
 xl destroy guest 2>/tmp/destroy.log
-say "xl destroy guest took $(since "$t0") s: $(cat /tmp/destroy.log)$(xenstore-exists "$b" && echo 'the backend directory is still there')"
+t=$(since "$t0")
+if [ -s /tmp/destroy.log ] || xenstore-exists "$b"; then
+	say "xl destroy guest took $t s and did not go well: $(cat /tmp/destroy.log)"
+else
+	say "xl destroy guest took $t s, nothing is left"
+fi
