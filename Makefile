@@ -120,6 +120,7 @@ fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 # Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, and
 # a real guest under QEMU.
 test: check fuzz-check
+	+$(MAKE) BUILD=build/asan SANITIZE=1 gpudom-worker
 	tests/system/qemu/test.sh
 
 check:

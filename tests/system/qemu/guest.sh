@@ -5,7 +5,7 @@
 # exit (kept where GPUDOM_KEEP is set).
 #
 #   guest_device worker|inprocess|contrib [gpudom-worker option...]
-#   guest_start [QEMU option...]                $work/job/run.sh is what the guest runs
+#   guest_start                                 $work/job/run.sh is what the guest runs
 #   guest_wait TEXT [SECONDS]                   until the serial console has said TEXT
 #   guest_answer                                ends a guest program's wait for its console
 #   guest_screendump FILE                       QEMU's display
@@ -151,7 +151,7 @@ guest_start() {
 		-append "console=ttyS0 quiet loglevel=4 mitigations=off tsc=reliable nokaslr" \
 		-drive "file=$image/root.sqfs,if=none,id=root,format=raw,readonly=on" \
 		-device virtio-blk-pci,drive=root -serial stdio \
-		-chardev "pipe,id=monitor,path=$work/monitor" -mon chardev=monitor,mode=control $device_args "$@" \
+		-chardev "pipe,id=monitor,path=$work/monitor" -mon chardev=monitor,mode=control $device_args \
 		<"$work/stdin" >"$work/console" 2>"$work/qemu.log" &
 	qemu_pid=$!
 	exec 3>"$work/stdin" 4<>"$work/monitor.in"

@@ -7,7 +7,8 @@
 #   frontend   the same, shown by QEMU (the display socket of vhost-user-gpu)
 #   soft       2D alone, without virglrenderer
 # A guest is booted for each. Pictures that differ are left in build/system-test.
-# usage: test.sh [virgl|frontend|soft]...
+# usage: [GPUDOM_WORKER=PROGRAM] test.sh [virgl|frontend|soft]...
+#        (default: the sanitizers' build/asan/gpudom-worker where that is, else the release's)
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 # shellcheck source=../lib.sh
 . "$here/../lib.sh"
@@ -18,6 +19,9 @@ image=$("$here/image.sh")
 qemu=$("$here/qemu.sh" trixie)
 # shellcheck source=guest.sh
 . "$here/guest.sh"
+asan=$here/../../../build/asan/gpudom-worker
+[ -n "${GPUDOM_WORKER-}" ] || [ ! -x "$asan" ] || worker=$asan
+export LSAN_OPTIONS="suppressions=$here/../../lsan.supp:print_suppressions=0"
 passed=0 failed=0
 keep=$here/../../../build/system-test
 rm -rf "$keep"
@@ -89,6 +93,10 @@ start() {
 	cat >"$work/job/run.sh" <<-EOT
 		echo 'this is the console' >/dev/tty0
 		echo 'guest: look console'; read -r answer </dev/ttyS0
+		# The device is reset, and starts afresh.
+		cd /sys/bus/virtio/drivers/virtio_gpu; d=\$(echo virtio*)
+		echo "\$d" >unbind; echo "\$d" >bind; cd /run/job
+		[ "\$(dmesg | grep -c 'Initialized virtio_gpu')" = 2 ] || exit
 		pixels -w /dev/ttyS0 $steps || exit
 		dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)' && exit 1
 		exit 0
@@ -125,8 +133,11 @@ case_virgl() {
 
 case_frontend() {
 	shown_by=qemu
-	start frontend 'dumb flip dirty gl texture' --renderer=virgl --display=frontend
+	start frontend 'dumb flip dirty cursor moved gl texture' --renderer=virgl --display=frontend
 	look_2d
+	# QEMU's pictures are without the cursor, which it draws itself.
+	look cursor 200,150=2010c0 101,53=00ff80
+	look moved 0,0=2010c0 101,53=00ff80
 	look_gl
 	finish
 }
@@ -145,6 +156,6 @@ build_programs
 for c; do
 	"case_$c"
 done
-say "$passed passed, $failed failed"
+say "with ${worker##*build/}: $passed passed, $failed failed"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
