@@ -177,6 +177,7 @@ static int socket_take_features(struct display_socket *s, const uint8_t *payload
 static int socket_take_info(struct display_socket *s, const uint8_t *payload, size_t size)
 {
 	struct virtio_gpu_resp_display_info info;
+	uint32_t due = 0;
 
 	if (size != sizeof(info) || !s->info_pending)
 		return -EPROTO;
@@ -194,8 +195,11 @@ static int socket_take_info(struct display_socket *s, const uint8_t *payload, si
 			.refresh = 60000,
 		};
 		if (s->modes[i].enabled && s->features & GPU_MESSAGE_F_EDID)
-			s->edids_due |= UINT32_C(1) << i;
+			due |= UINT32_C(1) << i;
 	}
+	for (unsigned i = 0; i < s->edids_pending; i++)
+		due &= ~(UINT32_C(1) << s->edid_scanouts[i]);
+	s->edids_due = due;
 	if (!s->edids_due && !s->edids_pending)
 		socket_modes_changed(s);
 	return 0;
@@ -359,6 +363,10 @@ static bool socket_get_modes(
 
 	if (s->fd >= 0 && refresh && !s->info_pending && !s->edids_due && !s->edids_pending) {
 		s->info_due = true;
+		/* With it go the questions that its answer will most likely lead to: one trip. */
+		for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+			if (s->modes[i].enabled && s->features & GPU_MESSAGE_F_EDID)
+				s->edids_due |= UINT32_C(1) << i;
 		socket_write(s);
 	}
 	if (s->fd >= 0 && (s->info_due || s->info_pending || s->edids_due || s->edids_pending))
