@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "render/virgl.h"
 #include "tools/bench_backend.h"
+#include "tools/bench_floor.h"
 #include "tools/bench_report.h"
 
 #define TRIPS 500 /* round trips of a kind in one round */
@@ -22,13 +24,23 @@
 #define ROUNDS 15
 #define RSS_LIMIT_MB 40 /* beyond what EGL and virglrenderer take */
 
-enum column { WORKER, WORKER_SOCKET, PEER, PEER_2D, MEMCPY, COLUMNS };
+/* BARE: what the machine takes without any back end, eventfds and memcpy */
+enum column { WORKER, WORKER_SOCKET, PEER, PEER_2D, BARE, COLUMNS };
+
+/*
+ * Where guest and back end run. Left to itself the scheduler puts them now on one processor, now on
+ * two, and a round trip takes three times as long there: mostly the time that waking a
+ * processor takes. So each is measured by itself.
+ */
+enum placement { ANYWHERE, ONE_CPU, TWO_CPUS };
 
 struct bench {
+	cpu_set_t all, cpus[2]; /* that we may use; the first and the last of them */
 	const char *worker, *peer, *json;
 	unsigned rounds;
-	struct bench_backend backends[MEMCPY];
-	bool running[MEMCPY];
+	struct bench_backend backends[BARE];
+	bool running[BARE];
+	struct bench_floor floor;
 	void *frame; /* where memcpy puts what it copies */
 	struct bench_report report;
 };
@@ -44,19 +56,71 @@ static const char help[] =
     "  --baseline-rss   only start EGL and virglrenderer, print VmRSS in KiB, and end\n"
     "  --help\n"
     "\n"
+    "\"Bare machine\" is a memcpy of the same bytes, or an eventfd to another process and back;\n"
+    "where that wakes another processor, it is most of a round trip.\n"
     "The exit status tells whether it could measure, not whether the targets are met.\n";
 
 /* ---------------------------------------------------------------- one round */
 
-typedef uint64_t (*trip_function)(struct bench_backend *backend);
+static const struct trip {
+	uint64_t (*measure)(struct bench_backend *backend);
+	const char *key50, *text50, *key99, *text99;
+	enum placement placement;
+	bool needs_3d;
+} trips[] = {
+	{ bench_display_info, "display_info_1_p50", "GET_DISPLAY_INFO, one CPU, p50",
+	    "display_info_1_p99", "p99", ONE_CPU, false },
+	{ bench_display_info, "display_info_2_p50", "GET_DISPLAY_INFO, two CPUs, p50",
+	    "display_info_2_p99", "p99", TWO_CPUS, false },
+	{ bench_fenced_submit, "fenced_submit_1_p50", "empty SUBMIT_3D, one CPU, p50",
+	    "fenced_submit_1_p99", "p99", ONE_CPU, true },
+	{ bench_fenced_submit, "fenced_submit_2_p50", "empty SUBMIT_3D, two CPUs, p50",
+	    "fenced_submit_2_p99", "p99", TWO_CPUS, true },
+};
 
-static void measure_trips(struct bench *bench, enum column column, trip_function trip,
-    struct bench_row *p50, struct bench_row *p99, bool count)
+static void place(const struct bench *bench, enum placement placement)
+{
+	const cpu_set_t *guest = placement == ANYWHERE ? &bench->all : &bench->cpus[0];
+	const cpu_set_t *backend = placement == TWO_CPUS ? &bench->cpus[1] : guest;
+
+	/* Of a back end it is the first thread that serves the queues. */
+	sched_setaffinity(0, sizeof(*guest), guest);
+	sched_setaffinity(bench->floor.pid, sizeof(*backend), backend);
+	for (unsigned c = 0; c < BARE; c++)
+		if (bench->running[c])
+			sched_setaffinity(
+			    bench->backends[c].process.pid, sizeof(*backend), backend);
+}
+
+static void find_cpus(struct bench *bench)
+{
+	int last = -1;
+
+	sched_getaffinity(0, sizeof(bench->all), &bench->all);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &bench->all))
+			continue;
+		if (last < 0)
+			CPU_SET(cpu, &bench->cpus[0]);
+		last = cpu;
+	}
+	if (last >= 0)
+		CPU_SET(last, &bench->cpus[1]);
+}
+
+static void measure_trips(
+    struct bench *bench, enum column column, const struct trip *trip, bool count)
 {
 	static double values[TRIPS];
+	struct bench_row *p50 =
+	    bench_report_row(&bench->report, trip->key50, trip->text50, "us", 1);
+	struct bench_row *p99 =
+	    bench_report_row(&bench->report, trip->key99, trip->text99, "us", 1);
 
 	for (unsigned i = 0; i < TRIPS; i++)
-		values[i] = (double)trip(&bench->backends[column]) / 1000;
+		values[i] = (double)(column == BARE ? bench_floor_trip(&bench->floor)
+						    : trip->measure(&bench->backends[column])) /
+			    1000;
 	if (!count)
 		return;
 	bench_row_add(p50, column, bench_quantile(values, TRIPS, 0.5));
@@ -69,7 +133,7 @@ static uint64_t time_frames(
 {
 	uint64_t ns = 0;
 
-	if (column != MEMCPY)
+	if (column != BARE)
 		return bench_transfers(&bench->backends[column], backing, count);
 	for (unsigned i = 0; i < count; i++)
 		ns += bench_memcpy(&bench->backends[WORKER], backing, bench->frame);
@@ -85,25 +149,26 @@ static void measure_frames(struct bench *bench, enum bench_backing backing, unsi
 
 	for (unsigned i = 0; i < SAMPLES; i++)
 		for (unsigned c = 0; c < COLUMNS; c++)
-			if (c == MEMCPY || bench->running[c])
+			if (c == BARE || bench->running[c])
 				values[c][i] = (double)BENCH_FRAME_SIZE * queued * 1000 /
 					       (double)time_frames(bench, c, backing, queued);
 	for (unsigned c = 0; count && c < COLUMNS; c++)
-		if (c == MEMCPY || bench->running[c])
+		if (c == BARE || bench->running[c])
 			bench_row_add(row, c, bench_quantile(values[c], SAMPLES, 0.5));
 }
 
 static void measure_round(struct bench *bench, bool count)
 {
 	struct bench_report *report = &bench->report;
-	struct bench_row *info50 =
-	    bench_report_row(report, "display_info_p50", "GET_DISPLAY_INFO, p50", "us", 1);
-	struct bench_row *info99 =
-	    bench_report_row(report, "display_info_p99", "GET_DISPLAY_INFO, p99", "us", 1);
-	struct bench_row *submit50 =
-	    bench_report_row(report, "fenced_submit_p50", "SUBMIT_3D, empty, fenced, p50", "us", 1);
-	struct bench_row *submit99 =
-	    bench_report_row(report, "fenced_submit_p99", "SUBMIT_3D, empty, fenced, p99", "us", 1);
+
+	for (unsigned i = 0; i < sizeof(trips) / sizeof(trips[0]); i++) {
+		place(bench, trips[i].placement);
+		for (unsigned c = 0; c < COLUMNS; c++)
+			if (c == BARE || (bench->running[c] &&
+					     (bench->backends[c].has_3d || !trips[i].needs_3d)))
+				measure_trips(bench, c, &trips[i], count);
+	}
+	place(bench, ANYWHERE);
 	struct bench_row *contiguous = bench_report_row(
 	    report, "transfer_contiguous", "1920x1080 to host, contiguous", "MB/s", 0);
 	struct bench_row *scattered = bench_report_row(
@@ -111,12 +176,6 @@ static void measure_round(struct bench *bench, bool count)
 	struct bench_row *single =
 	    bench_report_row(report, "transfer_single", "the same, one at a time", "MB/s", 0);
 
-	for (unsigned c = 0; c < MEMCPY; c++)
-		if (bench->running[c])
-			measure_trips(bench, c, bench_display_info, info50, info99, count);
-	for (unsigned c = 0; c < MEMCPY; c++)
-		if (bench->running[c] && bench->backends[c].has_3d)
-			measure_trips(bench, c, bench_fenced_submit, submit50, submit99, count);
 	measure_frames(bench, BENCH_CONTIGUOUS, QUEUED, contiguous, count);
 	measure_frames(bench, BENCH_SCATTERED, QUEUED, scattered, count);
 	measure_frames(bench, BENCH_SCATTERED, 1, single, count);
@@ -158,7 +217,7 @@ static void measure_memory(struct bench *bench, uint64_t baseline_kib)
 	struct bench_row *busy = bench_report_row(
 	    &bench->report, "rss_busy", "resident after this, with two frames", "MB", 1);
 
-	for (unsigned c = 0; c < MEMCPY; c++) {
+	for (unsigned c = 0; c < BARE; c++) {
 		struct bench_backend *backend = &bench->backends[c];
 		if (!bench->running[c])
 			continue;
@@ -185,25 +244,28 @@ static void judge_ratio(struct bench *bench, const char *text, const char *key, 
 
 static void judge(struct bench *bench)
 {
-	judge_ratio(bench, "GET_DISPLAY_INFO: worker / vhost-user-gpu", "display_info_p50", WORKER,
-	    PEER, 0.5, true);
-	judge_ratio(bench, "GET_DISPLAY_INFO, both asking a display socket", "display_info_p50",
+	judge_ratio(bench, "GET_DISPLAY_INFO / vhost-user-gpu, one CPU", "display_info_1_p50",
+	    WORKER, PEER, 0.5, true);
+	judge_ratio(bench, "... two CPUs", "display_info_2_p50", WORKER, PEER, 0.5, true);
+	judge_ratio(bench, "... both asking a display socket, one CPU", "display_info_1_p50",
 	    WORKER_SOCKET, PEER, 0.5, true);
-	judge_ratio(bench, "fenced SUBMIT_3D: worker / vhost-user-gpu", "fenced_submit_p50", WORKER,
-	    PEER, 0.5, true);
+	judge_ratio(bench, "... both asking a display socket, two CPUs", "display_info_2_p50",
+	    WORKER_SOCKET, PEER, 0.5, true);
+	judge_ratio(bench, "fenced empty SUBMIT_3D / vhost-user-gpu, one CPU",
+	    "fenced_submit_1_p50", WORKER, PEER, 0.5, true);
+	judge_ratio(bench, "... two CPUs", "fenced_submit_2_p50", WORKER, PEER, 0.5, true);
 	judge_ratio(bench, "transfer of contiguous pages: worker / memcpy", "transfer_contiguous",
-	    WORKER, MEMCPY, 0.8, false);
+	    WORKER, BARE, 0.8, false);
 	judge_ratio(bench, "transfer of pages apart: worker / memcpy", "transfer_scattered", WORKER,
-	    MEMCPY, 0.8, false);
-	judge_ratio(
-	    bench, "the same, one at a time", "transfer_single", WORKER, MEMCPY, 0.8, false);
+	    BARE, 0.8, false);
+	judge_ratio(bench, "the same, one at a time", "transfer_single", WORKER, BARE, 0.8, false);
 }
 
 /* ---------------------------------------------------------------- all of it */
 
 static int start_backends(struct bench *bench)
 {
-	const char *const argvs[MEMCPY][6] = {
+	const char *const argvs[BARE][6] = {
 		[WORKER] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0", NULL },
 		[WORKER_SOCKET] = { bench->worker, "--fd={fd}", "--renderer=virgl",
 		    "--display=frontend", NULL },
@@ -215,12 +277,12 @@ static int start_backends(struct bench *bench)
 		[WORKER_SOCKET] = "+display socket",
 		[PEER] = "vhost-user-gpu",
 		[PEER_2D] = "its 2D",
-		[MEMCPY] = "memcpy",
+		[BARE] = "bare machine",
 	};
 
 	bench->report.column_count = COLUMNS;
 	memcpy(bench->report.columns, names, sizeof(names));
-	for (unsigned c = 0; c < MEMCPY; c++) {
+	for (unsigned c = 0; c < BARE; c++) {
 		bench->backends[c] = (struct bench_backend){
 			.name = names[c],
 			.argv = argvs[c],
@@ -246,7 +308,10 @@ static int run_bench(struct bench *bench)
 	bench->frame = aligned_alloc(LOOPBACK_PAGE, BENCH_FRAME_SIZE);
 	if (!bench->frame)
 		return -ENOMEM;
-	ret = start_backends(bench);
+	find_cpus(bench);
+	ret = bench_floor_start(&bench->floor);
+	if (ret == 0)
+		ret = start_backends(bench);
 	if (ret < 0)
 		goto stop;
 	for (unsigned round = 0; round < WARM_UP + bench->rounds; round++) {
@@ -264,9 +329,10 @@ static int run_bench(struct bench *bench)
 		ret = bench_report_write_json(&bench->report, bench->json);
 
 stop:
-	for (unsigned c = 0; c < MEMCPY; c++)
+	for (unsigned c = 0; c < BARE; c++)
 		if (bench->running[c])
 			bench_backend_stop(&bench->backends[c]);
+	bench_floor_stop(&bench->floor);
 	free(bench->frame);
 	return ret;
 }
