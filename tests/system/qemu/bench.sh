@@ -5,8 +5,10 @@
 #   unpaced     gpudom-worker --refresh=0
 #   inprocess   QEMU 11's own virtio-gpu-gl-pci with egl-headless
 #   contrib     QEMU's vhost-user-gpu (which crashes at times: only where named)
-# all under the same QEMU 11, alternated run by run. Prints the frames per second of each run, the
-# medians with gpudom's ratio to the others, and the host's CPU seconds over the scenes.
+# all under the same QEMU 11 and with the same Mesa and virglrenderer, alternated run by run. Prints
+# the frames per second of each run, the medians with the first device's ratio to the others, and
+# the host's CPU milliseconds per frame (of QEMU, of the device, and their sum), which say more
+# than frame rates where other work shares the machine.
 # usage: bench.sh [-r RUNS] [-d SECONDS_PER_SCENE] [DEVICE]...
 #        (default: -r 3 -d 4 gpudom inprocess unpaced)
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -38,11 +40,10 @@ preload "$work/nofd.so" "$here/nofd.c"
 tests=
 for scene in $scenes; do tests="$tests -b $scene:duration=$duration"; done
 cat >"$work/job/run.sh" <<-EOT
-	echo 'guest: begins'; read -r answer </dev/ttyS0
-	ONEMODE=1024x768 LD_PRELOAD=/run/job/onemode.so \\
-		glmark2-es2-drm --off-screen $tests || exit
+	ONEMODE=1024x768 LD_PRELOAD=/run/job/onemode.so glmark2-es2-drm --off-screen $tests || exit
 	echo 'guest: is done'; read -r answer </dev/ttyS0
 EOT
+worker_runner=${qemu%/*}/run
 
 # CPU seconds of a process up to now.
 cpu() { sed 's/^.*) //' "/proc/$1/stat" | awk -v hz="$(getconf CLK_TCK)" '{ print ($12 + $13) / hz }'; }
@@ -56,9 +57,8 @@ one_run() { # NUMBER DEVICE
 	*) guest_device "$2" ;;
 	esac
 	guest_start
-	guest_wait 'guest: begins'
+	guest_wait '[build]'
 	before=$(cpu_all)
-	guest_answer
 	guest_wait 'guest: is done'
 	after=$(cpu_all)
 	guest_answer
@@ -66,12 +66,16 @@ one_run() { # NUMBER DEVICE
 	[ -z "$device_pid" ] || kill "$device_pid" 2>/dev/null || :
 	device_pid=''
 	grep -aq 'GL_RENDERER:.*virgl' "$work/console" || guest_fail "the guest did not use virgl"
-	sed -n 's/^\[\([a-z]*\)\].*FPS: *\([0-9]*\).*/\1 \2/p' "$work/console" |
-		sed "s/^/$1 $2 /" >>"$work/results"
-	echo "$before $after" | awk -v run="$1" -v device="$2" '{
-		n = NF / 2
-		print run, device, "cpu-qemu", $(n + 1) - $1
-		if (n > 1) print run, device, "cpu-device", $(n + 2) - $2 }' >>"$work/results"
+	rates=$(sed -n 's/^\[\([a-z]*\)\].*FPS: *\([0-9]*\).*/\1 \2/p' "$work/console")
+	frames=$(echo "$rates" | awk -v d="$duration" '{ n += $2 * d } END { print n }')
+	{
+		echo "$rates"
+		echo "$before $after" | awk -v frames="$frames" '{
+			qemu = $(NF / 2 + 1) - $1
+			device = NF == 4 ? $4 - $2 : 0
+			printf "qemu-ms %.1f\ndevice-ms %.1f\nall-ms %.1f\n",
+				1000 * qemu / frames, 1000 * device / frames, 1000 * (qemu + device) / frames }'
+	} | sed "s/^/$1 $2 /" >>"$work/results"
 	say "run $1, $2: $(awk -v r="$1" -v d="$2" '$1 == r && $2 == d { printf "%s %s  ", $3, $4 }' "$work/results")"
 }
 
@@ -81,17 +85,16 @@ while [ $((run += 1)) -le "$runs" ]; do
 	for device; do one_run "$run" "$device"; done
 done
 
-# One line a scene: each device's runs and median, then the first device's ratio to each other.
-for what in $scenes cpu-qemu cpu-device; do
-	line=$(printf '%-10s' "$what") first=''
+# One line for each scene: the devices' runs and medians, and the first device's ratio to others.
+for what in $scenes qemu-ms device-ms all-ms; do
+	line=$(printf '%-9s' "$what") first=''
 	for device; do
 		values=$(awk -v d="$device" -v w="$what" '$2 == d && $3 == w { print $4 }' "$work/results")
 		median=$(echo "$values" | sort -n | sed -n "$(((runs + 1) / 2))p")
 		first=${first:-$median}
-		line="$line | $device $(echo "$values" | tr '\n' ' ')median ${median:--}"
-		[ "$device" = "$1" ] || case $what in cpu*) ;; *)
-			line="$line ($1 is $(awk "BEGIN { printf \"%.2f\", $first / $median }") of it)" ;;
-		esac
+		line="$line | $device $(echo "$values" | tr '\n' ' ')median $median"
+		[ "$device" = "$1" ] || line="$line ($1/$device $(echo "$first $median" |
+			awk '{ if ($2 > 0) printf "%.2f", $1 / $2; else print "-" }'))"
 	done
 	echo "$line"
 done

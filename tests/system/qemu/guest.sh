@@ -106,7 +106,7 @@ guest_device() {
 	case $kind in
 	worker)
 		[ -x "$worker" ] || die "no $worker: run 'make' first"
-		"$worker" --socket-path="$s" "$@" >"$work/device.log" 2>&1 &
+		${worker_runner-} "$worker" --socket-path="$s" "$@" >"$work/device.log" 2>&1 &
 		device_args="$vhost -display none"
 		;;
 	contrib)
