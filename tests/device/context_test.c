@@ -249,6 +249,33 @@ static void wait_for_all(struct loopback_stack *stack, struct loopback_request *
 	}
 }
 
+static void fence_waits_for_the_work(void **state)
+{
+	struct loopback_stack *stack = *state;
+	struct loopback_backing *backing = make_target(stack, 1, 1, 512);
+	const struct virtio_gpu_ctrl_hdr command = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
+
+	for (int round = 0; round < 10; round++) {
+		if (round % 2)
+			loopback_gpu_fence_next(&stack->gpu, (uint64_t)round);
+		else
+			loopback_gpu_fence_next_on(&stack->gpu, (uint64_t)round, 0);
+		struct loopback_request *work = begin_heavy_work(stack, 1, 1);
+		/* Not fenced: answered when it is taken, before the rendering is done */
+		struct loopback_request *info =
+		    loopback_gpu_begin(&stack->gpu, LOOPBACK_GPU_CONTROL, &command, sizeof(command),
+			NULL, 0, sizeof(struct virtio_gpu_resp_display_info));
+		loopback_gpu_kick(&stack->gpu, LOOPBACK_GPU_CONTROL);
+		assert_int_equal(loopback_gpu_wait(&stack->gpu, work), 0);
+		assert_int_equal(loopback_gpu_wait(&stack->gpu, info), 0);
+		assert_int_equal(loopback_request_type(work), OK);
+		assert_true(info->order < work->order);
+		loopback_gpu_end(&stack->gpu, work);
+		loopback_gpu_end(&stack->gpu, info);
+	}
+	loopback_backing_destroy(backing);
+}
+
 static void fences_retire_in_order(void **state)
 {
 	struct loopback_stack *stack = *state;
@@ -506,6 +533,7 @@ int main(void)
 		TEST(frame_is_shown_the_right_way_up),
 		TEST(resource_2d_can_be_used_by_a_context),
 		TEST(empty_submit_is_fenced),
+		TEST(fence_waits_for_the_work),
 		TEST(fences_retire_in_order),
 		TEST(each_timeline_keeps_its_order),
 		TEST(falling_fence_ids_are_answered),
