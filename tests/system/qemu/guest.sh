@@ -19,6 +19,8 @@ mkdir "$work/job"
 worker=${GPUDOM_WORKER:-$here/../../../build/release/gpudom-worker}
 guest_limit=${GUEST_LIMIT:-180}
 guest_memory=1G
+# What QEMU shows of a vhost-user back end. vhost-user-gpu-pci (10.0) hides blobs and CONTEXT_INIT.
+vhost_device="vhost-user-gpu-pci,xres=1024,yres=768"
 qemu_pid='' device_pid='' device_args='' qemu_env=''
 
 guest_cleanup() {
@@ -102,7 +104,7 @@ guest_device() {
 	[ ! -e /dev/dri/renderD128 ] || node=/dev/dri/renderD128
 	vhost="-object memory-backend-memfd,id=mem,size=$guest_memory,share=on
 		-machine memory-backend=mem -chardev socket,id=gpu,path=$s
-		-device vhost-user-gpu-pci,chardev=gpu,xres=1024,yres=768"
+		-device $vhost_device,chardev=gpu"
 	case $kind in
 	worker)
 		[ -x "$worker" ] || die "no $worker: run 'make' first"

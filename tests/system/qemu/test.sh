@@ -6,8 +6,11 @@
 #   virgl      rendered by virglrenderer, shown by the headless display
 #   frontend   the same, shown by QEMU (the display socket of vhost-user-gpu)
 #   soft       2D alone, without virglrenderer
+# and, where named, under QEMU 11's vhost-user-test-device-pci, which hides no feature:
+#   blob       2D from the guest's own pages (blobs)
+#   context    virgl with blobs and CONTEXT_INIT
 # A guest is booted for each. Pictures that differ are left in build/system-test.
-# usage: [GPUDOM_WORKER=PROGRAM] test.sh [virgl|frontend|soft]...
+# usage: [GPUDOM_WORKER=PROGRAM] test.sh [virgl|frontend|soft|blob|context]...
 #        (default: the sanitizers' build/asan/gpudom-worker where that is, else the release's)
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 # shellcheck source=../lib.sh
@@ -89,6 +92,7 @@ look() {
 start() {
 	case=$1 steps=$2
 	shift 2
+	case $* in *=frontend*) shown_by=qemu ;; *) shown_by=worker ;; esac
 	guest_device worker --stats "$@"
 	cat >"$work/job/run.sh" <<-EOT
 		echo 'this is the console' >/dev/tty0
@@ -97,6 +101,7 @@ start() {
 		cd /sys/bus/virtio/drivers/virtio_gpu; d=\$(echo virtio*)
 		echo "\$d" >unbind; echo "\$d" >bind; cd /run/job
 		[ "\$(dmesg | grep -c 'Initialized virtio_gpu')" = 2 ] || exit
+		dmesg | grep features:
 		pixels -w /dev/ttyS0 $steps || exit
 		dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)' && exit 1
 		exit 0
@@ -121,7 +126,6 @@ headless="--display=headless --mode=1024x768 --png-dir=$work"
 
 # shellcheck disable=SC2086 # $headless is a list
 case_virgl() {
-	shown_by=worker
 	start virgl 'dumb flip dirty cursor moved gl texture' --renderer=virgl $headless
 	look_2d
 	look_cursor
@@ -132,7 +136,6 @@ case_virgl() {
 }
 
 case_frontend() {
-	shown_by=qemu
 	start frontend 'dumb flip dirty cursor moved gl texture' --renderer=virgl --display=frontend
 	look_2d
 	# QEMU's pictures are without the cursor, which it draws itself.
@@ -144,10 +147,35 @@ case_frontend() {
 
 # shellcheck disable=SC2086
 case_soft() {
-	shown_by=worker
 	start soft 'dumb flip dirty cursor moved' --renderer=soft $headless
 	look_2d
 	look_cursor
+	finish
+}
+
+all_features() {
+	qemu=$("$here/qemu.sh" forky)
+	vhost_device="vhost-user-test-device-pci,virtio-id=16,num_vqs=2,vq_size=256,config_size=16"
+}
+
+# shellcheck disable=SC2086
+case_blob() {
+	all_features
+	start blob 'dumb flip dirty cursor moved' --renderer=soft $headless
+	look_2d
+	look_cursor
+	check "the guest's driver has blobs" grep -a 'features:.*+resource_blob' "$work/console"
+	finish
+}
+
+# shellcheck disable=SC2086
+case_context() {
+	all_features
+	start context 'dumb flip dirty cursor moved gl texture' --renderer=virgl $headless
+	look_2d
+	look_cursor
+	look_gl
+	check "the guest's driver has CONTEXT_INIT" grep -a 'features: +context_init' "$work/console"
 	finish
 }
 
