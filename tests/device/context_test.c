@@ -434,6 +434,30 @@ static void nonsense_stream_ends_its_context_alone(void **state)
 	loopback_backing_destroy(backing);
 }
 
+/* llvmpipe ends it after 65,535 rounds, a GPU by its watchdog; the guest's others go on. */
+static void endless_shader_is_outlived(void **state)
+{
+	struct loopback_stack *stack = *state;
+	struct loopback_backing *theirs = make_target(stack, 1, 1, 8);
+	struct loopback_backing *mine = make_target(stack, 2, 2, SIZE);
+	struct loopback_virgl virgl;
+
+	assert_int_equal(virgl_create_buffer(&stack->gpu, 3, 96), OK);
+	assert_int_equal(loopback_gpu_ctx_attach(&stack->gpu, 1, 3), OK);
+	virgl_begin(&virgl);
+	virgl_create_surface(&virgl, 1, 1, BGRA);
+	virgl_set_framebuffer(&virgl, 1);
+	virgl_draw_endless(&virgl, 10, 3, 8, 8);
+	loopback_gpu_fence_next(&stack->gpu, 1);
+	virgl_submit(&stack->gpu, 1, &virgl); /* whatever the answer is, it comes */
+	assert_int_equal(stack->gpu.response.fence_id, 1);
+	clear_target(stack, 2, 2, blue);
+	assert_int_equal(loopback_gpu_transfer_from_3d(&stack->gpu, 2, 2, &whole, 0, 0), OK);
+	expect_colour(mine, 0xff0000ff);
+	loopback_backing_destroy(theirs);
+	loopback_backing_destroy(mine);
+}
+
 static void transfers_out_of_bounds_are_refused(void **state)
 {
 	struct loopback_stack *stack = *state;
@@ -541,6 +565,7 @@ int main(void)
 		TEST(destroyed_context_leaves_no_request),
 		TEST(context_cannot_reach_what_it_was_not_given),
 		TEST(nonsense_stream_ends_its_context_alone),
+		TEST(endless_shader_is_outlived),
 		TEST(transfers_out_of_bounds_are_refused),
 		TEST(wild_resources_are_refused),
 		TEST(contexts_are_checked),
