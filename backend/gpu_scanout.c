@@ -93,12 +93,24 @@ void gpu_scanout_reset(struct gpu *gpu)
 	}
 }
 
-static uint32_t scanout_check(struct gpu *gpu, const struct gpu_command *command, uint32_t index)
+/* What both ways to set a scan-out begin with. *@resource is NULL where the answer, which is
+ * returned, is final: an error, or resource 0 ("disable this scan-out"). */
+static uint32_t scanout_begin(struct gpu *gpu, const struct gpu_command *command, uint32_t index,
+    uint32_t resource_id, struct gpu_resource **resource)
 {
-	if (index < gpu->scanout_count)
+	*resource = NULL;
+	if (index >= gpu->scanout_count)
+		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
+		    "scan-out %u; there are %u", index, gpu->scanout_count);
+	if (resource_id == 0) {
+		scanout_disable(gpu, index);
 		return VIRTIO_GPU_RESP_OK_NODATA;
-	return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
-	    "scan-out %u; there are %u", index, gpu->scanout_count);
+	}
+	*resource = gpu_resource_find(gpu, resource_id);
+	if (!*resource)
+		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
+		    "there is no resource %u", resource_id);
+	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
 /* "Scanout rectangles must be completely covered by the underlying resource." */
@@ -116,19 +128,12 @@ static uint32_t rect_check(struct gpu *gpu, const struct gpu_command *command,
 uint32_t gpu_set_scanout(struct gpu *gpu, struct gpu_command *command)
 {
 	const struct virtio_gpu_set_scanout *request = command->data;
-	uint32_t type = scanout_check(gpu, command, request->scanout_id);
 	struct gpu_resource *resource;
+	uint32_t type =
+	    scanout_begin(gpu, command, request->scanout_id, request->resource_id, &resource);
 
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
-		return type;
-	if (request->resource_id == 0) {
-		scanout_disable(gpu, request->scanout_id);
-		return VIRTIO_GPU_RESP_OK_NODATA;
-	}
-	resource = gpu_resource_find(gpu, request->resource_id);
 	if (!resource)
-		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
-		    "there is no resource %u", request->resource_id);
+		return type;
 	if (resource->kind == GPU_RESOURCE_BLOB)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
 		    "resource %u is a blob: SET_SCANOUT_BLOB shows it", request->resource_id);
@@ -157,19 +162,12 @@ static bool blob_picture_fits(
 uint32_t gpu_set_scanout_blob(struct gpu *gpu, struct gpu_command *command)
 {
 	const struct virtio_gpu_set_scanout_blob *request = command->data;
-	uint32_t type = scanout_check(gpu, command, request->scanout_id);
 	struct gpu_resource *resource;
+	uint32_t type =
+	    scanout_begin(gpu, command, request->scanout_id, request->resource_id, &resource);
 
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
-		return type;
-	if (request->resource_id == 0) {
-		scanout_disable(gpu, request->scanout_id);
-		return VIRTIO_GPU_RESP_OK_NODATA;
-	}
-	resource = gpu_resource_find(gpu, request->resource_id);
 	if (!resource)
-		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
-		    "there is no resource %u", request->resource_id);
+		return type;
 	if (resource->kind != GPU_RESOURCE_BLOB || !resource->backing)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
 		    "resource %u is not a blob, or without pages", request->resource_id);
