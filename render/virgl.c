@@ -26,7 +26,7 @@ struct virgl_resource *virgl_find_resource(struct virgl *virgl, uint32_t id)
 	return (struct virgl_resource *)id_table_find(&virgl->resources, id);
 }
 
-static struct virgl_context *virgl_find_context(struct virgl *virgl, uint32_t id)
+struct virgl_context *virgl_find_context(struct virgl *virgl, uint32_t id)
 {
 	return (struct virgl_context *)id_table_find(&virgl->contexts, id);
 }
@@ -113,106 +113,6 @@ static int virgl_on_make_current(void *cookie, int scanout, virgl_renderer_gl_co
 	struct virgl *virgl = cookie;
 
 	return egl_make_current(virgl->egl, context);
-}
-
-/* ---------------------------------------------------------------- fences */
-
-static void virgl_retire(
-    struct virgl *virgl, const struct renderer_timeline *timeline, uint64_t fence)
-{
-	const struct renderer_listener *listener = &virgl->base.listener;
-
-	if (listener->fence_retired)
-		listener->fence_retired(listener->data, timeline, fence);
-}
-
-static void virgl_retire_context(struct virgl *virgl, struct virgl_context *context, uint64_t fence)
-{
-	const struct renderer_timeline timeline = { .ctx_id = context->entry.id };
-
-	if (fence <= context->last_retired)
-		return;
-	context->last_retired = fence;
-	virgl_retire(virgl, &timeline, fence);
-}
-
-/* From virgl_renderer_poll(). */
-static void virgl_on_fence(void *cookie, uint32_t name)
-{
-	struct virgl *virgl = cookie;
-	const struct renderer_timeline timeline = { .global = true };
-	uint64_t fence;
-
-	if (fence_queue_retire(&virgl->fences, name, &fence))
-		virgl_retire(virgl, &timeline, fence);
-}
-
-static void virgl_on_context_fence(void *cookie, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
-{
-	struct virgl *virgl = cookie;
-	struct virgl_context *context = virgl_find_context(virgl, ctx_id);
-
-	if (context)
-		virgl_retire_context(virgl, context, fence);
-}
-
-static int virgl_create_global_fence(struct virgl *virgl, uint64_t fence)
-{
-	uint32_t name;
-	int r;
-
-	r = fence_queue_add(&virgl->fences, fence, &name);
-	if (r < 0)
-		return r;
-	r = virgl_result(virgl_renderer_create_fence((int)name, 0));
-	if (r < 0)
-		fence_queue_undo(&virgl->fences);
-	return r;
-}
-
-static int virgl_create_context_fence(
-    struct virgl *virgl, const struct renderer_timeline *timeline, uint64_t fence)
-{
-	struct virgl_context *context = virgl_find_context(virgl, timeline->ctx_id);
-	int r;
-
-	if (!context)
-		return -ESRCH;
-	if (timeline->ring_idx) /* a GL context has one timeline */
-		return -EINVAL;
-	r = virgl_result(virgl_renderer_context_create_fence(
-	    timeline->ctx_id, VIRGL_RENDERER_FENCE_FLAG_MERGEABLE, timeline->ring_idx, fence));
-	if (r == 0)
-		context->last_fence = fence;
-	return r;
-}
-
-static int virgl_create_fence(
-    struct renderer *renderer, const struct renderer_timeline *timeline, uint64_t fence)
-{
-	struct virgl *virgl = virgl_from_renderer(renderer);
-	int r;
-
-	virgl_enter(virgl);
-	r = timeline->global ? virgl_create_global_fence(virgl, fence)
-			     : virgl_create_context_fence(virgl, timeline, fence);
-	if (r == 0 && virgl->poll_fd < 0) {
-		/* Nobody would tell: wait here. The fence lies in the current GL context. */
-		glFinish();
-		virgl_renderer_poll();
-	}
-	return r;
-}
-
-static int virgl_get_fd(struct renderer *renderer)
-{
-	return virgl_from_renderer(renderer)->poll_fd;
-}
-
-static void virgl_dispatch(struct renderer *renderer)
-{
-	virgl_enter(virgl_from_renderer(renderer));
-	virgl_renderer_poll();
 }
 
 /* ---------------------------------------------------------------- capability sets */
@@ -303,6 +203,7 @@ static int virgl_create_context(
 	r = virgl_result(r);
 	if (r < 0)
 		goto error_remove;
+	LIST_INSERT_HEAD(&virgl->context_list, context, link);
 	return 0;
 
 error_remove:
@@ -312,7 +213,19 @@ error_free:
 	return r;
 }
 
-/* A context's fences die with it in virglrenderer; it is done with them. */
+static void virgl_end_context(struct virgl *virgl, struct virgl_context *context)
+{
+	const uint32_t ctx_id = context->entry.id;
+
+	virgl_enter(virgl);
+	virgl_finish_fences(virgl, context);
+	virgl_renderer_context_destroy(ctx_id);
+	id_table_remove(&virgl->contexts, ctx_id);
+	LIST_REMOVE(context, link);
+	fence_queue_finish(&context->timeline.queue);
+	free(context);
+}
+
 static void virgl_destroy_context(struct renderer *renderer, uint32_t ctx_id)
 {
 	struct virgl *virgl = virgl_from_renderer(renderer);
@@ -320,11 +233,8 @@ static void virgl_destroy_context(struct renderer *renderer, uint32_t ctx_id)
 
 	if (!context)
 		return;
-	virgl_enter(virgl);
-	virgl_renderer_context_destroy(ctx_id);
-	virgl_retire_context(virgl, context, context->last_fence);
-	id_table_remove(&virgl->contexts, ctx_id);
-	free(context);
+	virgl_end_context(virgl, context);
+	virgl_renew_fences(virgl);
 }
 
 static int virgl_submit(struct renderer *renderer, uint32_t ctx_id, void *commands, uint32_t size)
@@ -351,11 +261,11 @@ static void virgl_reset(struct renderer *renderer)
 	struct id_entry *entry;
 
 	renderer->listener.fence_retired = NULL;
-	while ((entry = id_table_any(&virgl->contexts)))
-		virgl_destroy_context(renderer, entry->id);
+	while (!LIST_EMPTY(&virgl->context_list))
+		virgl_end_context(virgl, LIST_FIRST(&virgl->context_list));
 	while ((entry = id_table_any(&virgl->resources)))
 		virgl_destroy_resource(renderer, entry->id);
-	fence_queue_clear(&virgl->fences);
+	virgl_forget_fences(virgl);
 	renderer->listener = listener;
 }
 
@@ -372,7 +282,7 @@ static void virgl_destroy(struct renderer *renderer)
 	}
 	id_table_finish(&virgl->contexts);
 	id_table_finish(&virgl->resources);
-	fence_queue_finish(&virgl->fences);
+	fence_queue_finish(&virgl->timeline.queue);
 	if (virgl->soft)
 		virgl->soft->impl->destroy(virgl->soft);
 	egl_destroy(virgl->egl);

@@ -3,6 +3,7 @@
 #ifndef GPUDOM_RENDER_VIRGL_INTERNAL_H
 #define GPUDOM_RENDER_VIRGL_INTERNAL_H
 
+#include <sys/queue.h>
 #include <virgl/virglrenderer.h>
 
 #include "backend/id_table.h"
@@ -13,10 +14,17 @@
 
 #define VIRGL_CAPSETS_MAX 2
 
+/* A timeline's fences. What virglrenderer is given are the queue's names: each names one fence of
+ * its own, also where several stand for the same one of the device. */
+struct virgl_timeline {
+	struct fence_queue queue;
+	uint64_t last_created, last_retired; /* the device's numbers */
+};
+
 struct virgl_context {
 	struct id_entry entry;
-	/* virglrenderer has one fence timeline (ring 0) in a GL context */
-	uint64_t last_fence, last_retired;
+	LIST_ENTRY(virgl_context) link;
+	struct virgl_timeline timeline; /* a GL context has one, ring 0 */
 };
 
 /* Where a resource lives. */
@@ -52,7 +60,10 @@ struct virgl {
 	struct virgl_capset capsets[VIRGL_CAPSETS_MAX];
 	unsigned capset_count;
 	struct id_table contexts, resources;
-	struct fence_queue fences; /* of the global timeline */
+	LIST_HEAD(, virgl_context) context_list;
+
+	struct virgl_timeline timeline; /* the global one */
+	unsigned renewals;              /* since nothing was pending */
 
 	/* virgl_pixels.c */
 	bool own_current; /* our GL context is current, not one of virglrenderer's */
@@ -78,7 +89,22 @@ static inline int virgl_result(int r)
 /* Before any call into virglrenderer: one of its contexts must be current. */
 void virgl_enter(struct virgl *virgl);
 
+struct virgl_context *virgl_find_context(struct virgl *virgl, uint32_t id);
 struct virgl_resource *virgl_find_resource(struct virgl *virgl, uint32_t id);
+
+/* virgl_fence.c */
+void virgl_on_fence(void *cookie, uint32_t name);
+void virgl_on_context_fence(void *cookie, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence);
+int virgl_create_fence(
+    struct renderer *renderer, const struct renderer_timeline *timeline, uint64_t fence);
+int virgl_get_fd(struct renderer *renderer);
+void virgl_dispatch(struct renderer *renderer);
+/* Before a context goes: waits for the fences of its own timeline. */
+void virgl_finish_fences(struct virgl *virgl, struct virgl_context *context);
+/* After one has gone: makes up for a fence that virglrenderer may have lost. */
+void virgl_renew_fences(struct virgl *virgl);
+/* Of all global fences that are pending, none will be heard of. */
+void virgl_forget_fences(struct virgl *virgl);
 
 /* virgl_resource.c */
 int virgl_create_resource(

@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #define CTX 7
+#define CONTEXTS 3
 #define Y_0_TOP 1u
 
 struct seen {
@@ -35,6 +36,7 @@ struct seen {
 struct fixture {
 	struct renderer *renderer;
 	struct seen global, context;
+	uint64_t last[CONTEXTS]; /* of contexts from CTX */
 };
 
 static void on_fence(void *data, const struct renderer_timeline *timeline, uint64_t fence)
@@ -42,7 +44,10 @@ static void on_fence(void *data, const struct renderer_timeline *timeline, uint6
 	struct fixture *f = data;
 	struct seen *seen = timeline->global ? &f->global : &f->context;
 
-	assert_true(fence > seen->fence);
+	if (!timeline->global && timeline->ctx_id >= CTX && timeline->ctx_id < CTX + CONTEXTS)
+		f->last[timeline->ctx_id - CTX] = fence;
+	/* Each timeline rises; how they mix is not known. */
+	assert_true(fence > seen->fence || timeline->ctx_id != seen->timeline.ctx_id);
 	seen->timeline = *timeline;
 	seen->fence = fence;
 	seen->calls++;
@@ -236,6 +241,77 @@ static void fences_of_a_context_have_their_own_timeline(void **state)
 	assert_int_equal(r->impl->create_fence(r, &timeline, 30), 0);
 	r->impl->destroy_context(r, CTX);
 	assert_int_equal(f->context.fence, 30);
+}
+
+/* virglrenderer forgets the fence that its thread waits for when any context ends. */
+static void fences_survive_the_end_of_another_context(void **state)
+{
+	const struct renderer_timeline global = { .global = true };
+	const struct renderer_timeline timeline = { .ctx_id = CTX };
+	static const float colour[4] = { 0, 0, 1, 1 };
+	struct fixture *f = *state;
+	struct renderer *r = f->renderer;
+
+	assert_int_equal(r->impl->create_context(r, CTX, 0, "draws"), 0);
+	create_target(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 2048, 2048, 0);
+	assert_int_equal(r->impl->attach_resource(r, CTX, 10), 0);
+	for (uint64_t fence = 1; fence <= 30; fence++) {
+		assert_int_equal(r->impl->create_context(r, 8, 0, "ends"), 0);
+		clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, colour);
+		assert_true(r->impl->create_fence(r, &global, fence) >= 0);
+		assert_true(r->impl->create_fence(r, &timeline, fence) >= 0);
+		r->impl->destroy_context(r, 8);
+		wait_for(f, &f->global, fence);
+		wait_for(f, &f->context, fence);
+	}
+}
+
+static void contexts_can_end_with_fences_pending(void **state)
+{
+	static const float colour[4] = { 0, 0, 1, 1 };
+	struct fixture *f = *state;
+	struct renderer *r = f->renderer;
+	uint64_t fence = 0;
+
+	create_target(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 512, 512, 0);
+	for (int round = 0; round < 50; round++) {
+		for (uint32_t ctx = CTX; ctx < CTX + CONTEXTS; ctx++) {
+			const struct renderer_timeline timeline = { .ctx_id = ctx };
+
+			assert_int_equal(r->impl->create_context(r, ctx, 0, "test"), 0);
+			assert_int_equal(r->impl->attach_resource(r, ctx, 10), 0);
+			if (ctx == CTX)
+				clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, colour);
+			for (int i = 0; i < 3; i++)
+				assert_true(r->impl->create_fence(r, &timeline, ++fence) >= 0);
+		}
+		for (uint32_t ctx = CTX; ctx < CTX + CONTEXTS; ctx++) {
+			r->impl->destroy_context(r, ctx);
+			/* Its last one */
+			assert_int_equal(
+			    f->last[ctx - CTX], fence - 3 * (uint64_t)(CTX + CONTEXTS - 1 - ctx));
+		}
+	}
+}
+
+/* More of them than one would make fences for */
+static void contexts_can_end_faster_than_fences(void **state)
+{
+	const struct renderer_timeline global = { .global = true };
+	static const float colour[4] = { 0, 0, 1, 1 };
+	struct fixture *f = *state;
+	struct renderer *r = f->renderer;
+
+	assert_int_equal(r->impl->create_context(r, CTX, 0, "test"), 0);
+	create_target(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 2048, 2048, 0);
+	assert_int_equal(r->impl->attach_resource(r, CTX, 10), 0);
+	for (uint64_t fence = 1; fence <= 200; fence++) {
+		clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, colour);
+		assert_true(r->impl->create_fence(r, &global, fence) >= 0);
+		assert_int_equal(r->impl->create_context(r, 1, 0, "ends"), 0);
+		r->impl->destroy_context(r, 1);
+	}
+	wait_for(f, &f->global, 200);
 }
 
 static void thousands_of_fences_can_be_pending(void **state)
@@ -589,6 +665,9 @@ int main(void)
 		cmocka_unit_test_teardown(capsets_are_virgl_and_virgl2, reset),
 		cmocka_unit_test_teardown(a_clear_retires_its_fence_and_shows_its_colour, reset),
 		cmocka_unit_test_teardown(fences_of_a_context_have_their_own_timeline, reset),
+		cmocka_unit_test_teardown(fences_survive_the_end_of_another_context, reset),
+		cmocka_unit_test_teardown(contexts_can_end_with_fences_pending, reset),
+		cmocka_unit_test_teardown(contexts_can_end_faster_than_fences, reset),
 		cmocka_unit_test_teardown(thousands_of_fences_can_be_pending, reset),
 		cmocka_unit_test_teardown(transfers_and_frames_agree, reset),
 		cmocka_unit_test_teardown(bad_transfers_are_refused, reset),
