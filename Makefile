@@ -154,7 +154,7 @@ bench-qemu: gpudom-worker
 c_files = $(shell git ls-files '*.c' '*.h')
 
 format:
-	clang-format -i $(c_files)
+	PATH="$$(tests/lint-tools.sh):$$PATH" clang-format -i $(c_files)
 
 lint:
 	tests/lint.sh
