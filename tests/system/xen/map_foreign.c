@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
 #include <xenforeignmemory.h>
 
 int main(int argc, char **argv)
@@ -21,8 +20,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: map_foreign DOMID (on Xen, with /dev/xen/privcmd)\n");
 		return 2;
 	}
-	void *page =
-		xenforeignmemory_map(handle, (uint32_t)atoi(argv[1]), PROT_READ, 1, &frame, &error);
+	void *page = xenforeignmemory_map(
+	    handle, (uint32_t)strtoul(argv[1], NULL, 10), PROT_READ, 1, &frame, &error);
 	if (page && error == 0) {
 		printf("map_foreign: mapped\n");
 		xenforeignmemory_unmap(handle, page, 1);
