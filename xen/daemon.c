@@ -45,17 +45,31 @@ static void daemon_device_serving(void *data, uint16_t domid, unsigned devid)
 	struct gpu_daemon *gpu_daemon = data;
 	struct guest **guest = daemon_find(gpu_daemon, domid);
 
-	log_info("%s (domain %u): GPU %u is ready, the guest may run",
-	    guest ? guest_title(*guest) : "?", domid, devid);
+	log_info(
+	    "%s: GPU %u is ready, the guest may run", guest ? guest_title(*guest) : "?", devid);
 	discovery_set_state(gpu_daemon->discovery, domid, devid, DISCOVERY_CONNECTED);
 	daemon_report(gpu_daemon);
 }
 
-static void daemon_drop_guest(struct gpu_daemon *gpu_daemon, struct guest **guest)
+static bool daemon_has_guests(const struct gpu_daemon *gpu_daemon)
+{
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		if (gpu_daemon->guests[i])
+			return true;
+	return false;
+}
+
+static void daemon_drop_guest(struct guest **guest)
 {
 	guest_destroy(*guest);
 	*guest = NULL;
-	if (gpu_daemon->options.once)
+}
+
+static void daemon_device_closed(void *data)
+{
+	struct gpu_daemon *gpu_daemon = data;
+
+	if (gpu_daemon->options.once && !daemon_has_guests(gpu_daemon))
 		sd_event_exit(gpu_daemon->options.event, 0);
 }
 
@@ -64,11 +78,10 @@ static void daemon_device_removed(void *data, uint16_t domid, unsigned devid)
 	struct gpu_daemon *gpu_daemon = data;
 	struct guest **guest = daemon_find(gpu_daemon, domid);
 
-	log_info(
-	    "%s (domain %u): GPU %u is removed", guest ? guest_title(*guest) : "?", domid, devid);
+	log_info("%s: GPU %u is removed", guest ? guest_title(*guest) : "?", devid);
 	/* The server goes before the toolstack is told: nothing of the guest is left then. */
 	if (guest && guest_is_empty(*guest))
-		daemon_drop_guest(gpu_daemon, guest);
+		daemon_drop_guest(guest);
 	discovery_close(gpu_daemon->discovery, domid, devid);
 	daemon_report(gpu_daemon);
 }
@@ -112,12 +125,10 @@ static void daemon_device_added(void *data, const struct discovery_device *devic
 		log_error("%s: out of memory", guest_title(*guest));
 		return;
 	}
-	log_info("%s (domain %u) has a GPU at %#llx, interrupt %u", guest_title(*guest),
-	    device->domid, (unsigned long long)device->base, device->irq);
-	if (guest_add_device(*guest, device, arguments) < 0 && guest_is_empty(*guest)) {
-		guest_destroy(*guest);
-		*guest = NULL;
-	}
+	log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
+	    device->devid, (unsigned long long)device->base, device->irq, device->domid);
+	if (guest_add_device(*guest, device, arguments) < 0 && guest_is_empty(*guest))
+		daemon_drop_guest(guest);
 }
 
 static void daemon_device_removing(void *data, uint16_t domid, unsigned devid)
@@ -156,6 +167,7 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 		.listener = {
 			.added = daemon_device_added,
 			.removing = daemon_device_removing,
+			.closed = daemon_device_closed,
 			.alive = daemon_alive,
 			.failed = daemon_xenstore_failed,
 			.data = gpu_daemon,

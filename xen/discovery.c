@@ -461,6 +461,7 @@ static int discovery_dispatch_sweep(sd_event_source *source, uint64_t usec, void
 	struct discovery *discovery = data;
 
 	discovery_sweep(discovery);
+	discovery->options.listener.closed(discovery->options.listener.data);
 	/* A domain id is reused in time; look again whether it is there already. */
 	return sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
 }

@@ -37,6 +37,8 @@ struct discovery_listener {
 	/* The toolstack takes it away, or the guest is gone: stop serving it, then
 	 * discovery_close(). Called once for each device that was added. */
 	void (*removing)(void *data, uint16_t domid, unsigned devid);
+	/* The directories of closed devices are gone. */
+	void (*closed)(void *data);
 	/* Does the domain of a served device still exist, as far as can be told? */
 	bool (*alive)(void *data, uint16_t domid);
 	/* xenstore cannot be used any more (logged). */

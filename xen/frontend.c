@@ -121,8 +121,8 @@ static void frontend_pump(struct frontend *frontend)
 	}
 	if (error && error != -EAGAIN) {
 		if (!frontend->error)
-			log_error("%s: cannot talk to the worker: %s", frontend->options.name,
-			    strerror(-error));
+			log_guest(frontend->options.limit, "%s: cannot talk to the worker: %s",
+			    frontend->options.name, strerror(-error));
 		frontend_fail(frontend, error);
 		return;
 	}
@@ -201,7 +201,8 @@ static void frontend_refused(struct frontend *frontend, const struct command *co
 	const char *name = vhost_user_request_name(command->message.request);
 
 	if (command->queue < 0) {
-		log_error("%s: the worker refuses %s", frontend->options.name, name);
+		log_guest(frontend->options.limit, "%s: the worker refuses %s",
+		    frontend->options.name, name);
 		frontend_fail(frontend, -EPROTO);
 		return;
 	}
@@ -220,8 +221,8 @@ static void frontend_take_answer(struct frontend *frontend, const struct vhost_u
 
 	if (!command || command == frontend->unsent || !(reply->flags & VHOST_USER_REPLY) ||
 	    reply->request != command->message.request) {
-		log_error("%s: the worker answers %s, which was not asked", frontend->options.name,
-		    vhost_user_request_name(reply->request));
+		log_guest(frontend->options.limit, "%s: the worker answers %s, which was not asked",
+		    frontend->options.name, vhost_user_request_name(reply->request));
 		frontend_fail(frontend, -EPROTO);
 		return;
 	}
@@ -232,8 +233,9 @@ static void frontend_take_answer(struct frontend *frontend, const struct vhost_u
 		error = reply->size == sizeof(reply->payload.u64) ? 0 : -EPROTO;
 	if (error) {
 		if (error == -EPROTO)
-			log_error("%s: the worker's answer to %s makes no sense",
-			    frontend->options.name, vhost_user_request_name(reply->request));
+			log_guest(frontend->options.limit,
+			    "%s: the worker's answer to %s makes no sense", frontend->options.name,
+			    vhost_user_request_name(reply->request));
 		frontend_fail(frontend, error);
 	} else if (!command->answer && reply->payload.u64) {
 		frontend_refused(frontend, command);
@@ -261,7 +263,7 @@ static int frontend_dispatch_io(sd_event_source *source, int fd, uint32_t events
 		frontend_take_answer(frontend, &reply);
 		vhost_user_message_finish(&reply);
 	} else if (r < 0) {
-		log_error("%s: the worker %s", frontend->options.name,
+		log_guest(frontend->options.limit, "%s: the worker %s", frontend->options.name,
 		    r == -ENOTCONN ? "has closed the connection" : "sends what is no message");
 		frontend_fail(frontend, r);
 	}
@@ -272,8 +274,8 @@ static int frontend_dispatch_deadline(sd_event_source *source, uint64_t usec, vo
 {
 	struct frontend *frontend = data;
 
-	log_error("%s: the worker has not answered %s for %llu s", frontend->options.name,
-	    vhost_user_request_name(frontend->commands->message.request),
+	log_guest(frontend->options.limit, "%s: the worker has not answered %s for %llu s",
+	    frontend->options.name, vhost_user_request_name(frontend->commands->message.request),
 	    (unsigned long long)((frontend->ready ? frontend->options.answer_usec
 						  : frontend->options.hello_usec) /
 				 1000000));

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "backend/log.h"
 #include "backend/memory.h"
 #include "backend/vhost_user_message.h"
 
@@ -33,7 +34,9 @@ struct frontend_listener {
 };
 
 struct frontend_options {
-	const char *name;     /* of guest and device, for the log; not copied */
+	const char *name; /* of guest and device, for the log; not copied */
+	struct log_limit
+	    *limit;           /* of lines that a guest can provoke (through a worker); not owned */
 	sd_event *event;      /* not owned (a reference is taken) */
 	unsigned queues;      /* at most FRONTEND_QUEUES_MAX */
 	uint64_t hello_usec;  /* how long the back end may take to initialise */

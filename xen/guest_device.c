@@ -23,8 +23,8 @@
 
 #define GPU_QUEUES 2 /* control, cursor */
 #define QUEUE_SIZE 256
-#define HELLO_USEC (60 * UINT64_C(1000000)) /* EGL's start can take its time */
-#define ANSWER_USEC (15 * UINT64_C(1000000))
+#define HELLO_USEC (120 * UINT64_C(1000000)) /* EGL's start can take its time */
+#define ANSWER_USEC (30 * UINT64_C(1000000))
 #define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
 #define FEATURES_NEEDED \
 	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM))
@@ -47,6 +47,7 @@ struct guest_device {
 	bool restarted; /* for the reset that is pending: once is enough */
 	bool claimed;
 
+	struct log_limit limit; /* of lines that the guest can provoke */
 	struct mmio mmio;
 	struct irq_line irq;
 	struct worker_process *worker;
@@ -168,8 +169,9 @@ static void guest_device_on_start(void *data)
 	}
 	device->running = true;
 	frontend_start(device->frontend, mmio_features(&device->mmio), ready);
-	log_info("%s: the guest's driver is up (features %#llx)", device->name,
-	    (unsigned long long)mmio_features(&device->mmio));
+	if (log_limit_allow(&device->limit))
+		log_info("%s: the guest's driver is up (features %#llx)", device->name,
+		    (unsigned long long)mmio_features(&device->mmio));
 }
 
 static void guest_device_on_start_queue(void *data, unsigned index)
@@ -255,7 +257,7 @@ static void guest_device_lose_worker(struct guest_device *device)
 	if (device->state == DEVICE_STOPPING || device->state == DEVICE_ABSENT ||
 	    device->state == DEVICE_LOST)
 		return;
-	log_error("%s: %s", device->name,
+	log_guest(&device->limit, "%s: %s", device->name,
 	    first ? "there will be no GPU for this guest"
 		  : "the guest is told to reset its GPU; a new worker starts when it does");
 	device->state = first ? DEVICE_ABSENT : DEVICE_LOST;
@@ -300,7 +302,7 @@ static void guest_device_queue_refused(void *data, unsigned index)
 {
 	struct guest_device *device = data;
 
-	log_guest(&device->mmio.limit, "%s: queue %u cannot be started: the device needs a reset",
+	log_guest(&device->limit, "%s: queue %u cannot be started: the device needs a reset",
 	    device->name, index);
 	mmio_break(&device->mmio);
 }
@@ -380,7 +382,8 @@ static void guest_device_ready(void *data)
 	}
 	device->state = DEVICE_SERVING;
 	if (restarted) {
-		log_info("%s: a new worker serves it", device->name);
+		if (log_limit_allow(&device->limit))
+			log_info("%s: a new worker serves it", device->name);
 		mmio_set_config(
 		    &device->mmio, frontend_config(device->frontend), VHOST_USER_CONFIG_MAX, false);
 		guest_device_released(device);
@@ -397,6 +400,7 @@ static int guest_device_connect(struct guest_device *device, int socket)
 {
 	const struct frontend_options options = {
 		.name = device->name,
+		.limit = &device->limit,
 		.event = device->options.event,
 		.queues = GPU_QUEUES,
 		.hello_usec = HELLO_USEC,
@@ -420,6 +424,7 @@ static int guest_device_start_worker(struct guest_device *device)
 	const struct worker_process_options options = {
 		.path = device->options.worker_path,
 		.name = device->name,
+		.limit = &device->limit,
 		.guest = device->options.worker_name,
 		.arguments = device->options.worker_arguments,
 		.event = device->options.event,

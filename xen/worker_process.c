@@ -57,13 +57,16 @@ static int worker_process_exited(sd_event_source *source, const siginfo_t *info,
 	worker->gone = true;
 	sd_event_source_set_enabled(worker->timer, SD_EVENT_OFF);
 	if (info->si_code != CLD_EXITED)
-		log_error("%s: the worker (pid %d) was ended by signal %d (%s)", name,
-		    (int)worker->pid, info->si_status, strsignal(info->si_status));
+		log_guest(worker->options.limit,
+		    "%s: the worker (pid %d) was ended by signal %d (%s)", name, (int)worker->pid,
+		    info->si_status, strsignal(info->si_status));
 	else if (info->si_status)
-		log_error("%s: the worker (pid %d) has failed with status %d", name,
-		    (int)worker->pid, info->si_status);
+		log_guest(worker->options.limit,
+		    "%s: the worker (pid %d) has failed with status %d", name, (int)worker->pid,
+		    info->si_status);
 	else if (!worker->dismissed)
-		log_error("%s: the worker (pid %d) has ended", name, (int)worker->pid);
+		log_guest(worker->options.limit, "%s: the worker (pid %d) has ended", name,
+		    (int)worker->pid);
 	worker->options.exited(worker->options.data);
 	return 0;
 }

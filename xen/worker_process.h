@@ -6,14 +6,17 @@
 
 #include <systemd/sd-event.h>
 
+#include "backend/log.h"
+
 struct worker_process;
 
 struct worker_process_options {
-	const char *path;       /* of the program */
-	const char *name;       /* of guest and device, for the log; not copied */
-	const char *guest;      /* --guest=, for the worker's own log */
-	char *const *arguments; /* after --fd=3 and --guest=; NULL-terminated */
-	sd_event *event;        /* not owned; SIGCHLD must be blocked */
+	const char *path;        /* of the program */
+	const char *name;        /* of guest and device, for the log; not copied */
+	struct log_limit *limit; /* of lines about its end, which a guest can provoke; not owned */
+	const char *guest;       /* --guest=, for the worker's own log */
+	char *const *arguments;  /* after --fd=3 and --guest=; NULL-terminated */
+	sd_event *event;         /* not owned; SIGCHLD must be blocked */
 	/* It has ended (logged where it did not do so in order), and the kernel has taken back
 	 * all that it held. Called once, from the event loop. */
 	void (*exited)(void *data);

@@ -35,6 +35,7 @@ struct rig {
 	sd_event *event;
 	struct frontend *frontend;
 	struct frontend_options options;
+	struct log_limit limit;
 	unsigned ready, config_changed, failed, done, refused;
 	unsigned refused_queue;
 	int error;
@@ -134,6 +135,7 @@ static void rig_init(struct rig *rig)
 	assert_true(sd_event_new(&rig->event) >= 0);
 	rig->options = (struct frontend_options){
 		.name = "test",
+		.limit = &rig->limit,
 		.event = rig->event,
 		.queues = 2,
 		.hello_usec = UINT64_C(60) * 1000000,
