@@ -60,7 +60,7 @@ struct virgl {
 	struct virgl_capset capsets[VIRGL_CAPSETS_MAX];
 	unsigned capset_count;
 	struct id_table contexts, resources;
-	LIST_HEAD(, virgl_context) context_list;
+	LIST_HEAD(virgl_context_list, virgl_context) context_list;
 
 	struct virgl_timeline timeline; /* the global one */
 	unsigned renewals;              /* since nothing was pending */
