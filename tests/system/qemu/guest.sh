@@ -21,11 +21,10 @@ guest_limit=${GUEST_LIMIT:-180}
 guest_memory=1G
 # What QEMU shows of a vhost-user back end. vhost-user-gpu-pci (10.0) hides blobs and CONTEXT_INIT.
 vhost_device="vhost-user-gpu-pci,xres=1024,yres=768"
-qemu_pid='' device_pid='' device_args='' qemu_env=''
+qemu_pid='' device_pid='' monitor_pid='' device_args='' qemu_env=''
 
 guest_cleanup() {
-	# shellcheck disable=SC2086 # pids, or nothing
-	[ -z "$qemu_pid$device_pid" ] || kill $qemu_pid $device_pid 2>/dev/null || :
+	for pid in $qemu_pid $device_pid $monitor_pid; do kill "$pid" 2>/dev/null || :; done
 	if [ -n "${GPUDOM_KEEP-}" ]; then say "kept $work"; else rm -rf "$work"; fi
 }
 trap guest_cleanup EXIT
@@ -142,6 +141,7 @@ guest_start() {
 	rm -f "$work/stdin" "$work/monitor.in" "$work/monitor.out"
 	mkfifo "$work/stdin" "$work/monitor.in" "$work/monitor.out"
 	cat "$work/monitor.out" >"$work/monitor.log" &
+	monitor_pid=$!
 	if kvm_works "$qemu"; then
 		accel='-accel kvm -cpu host'
 	else
@@ -172,7 +172,7 @@ guest_finish() {
 	device_pid=$d
 	r=0
 	wait "$qemu_pid" || r=$?
-	qemu_pid=''
+	qemu_pid='' monitor_pid=''
 	exec 3>&- 4>&-
 	[ "$r" -eq 0 ] || guest_fail "QEMU ended with status $r"
 	guest_said 'guest: exit status 0' || guest_fail "the guest's program failed"

@@ -26,7 +26,6 @@ if [ "$(cat "$q/stamp" 2>/dev/null)" = "$stamp" ]; then
 	echo "$q/qemu-system-x86_64"
 	exit
 fi
-need_packages binutils
 rm -rf "$q"
 mkdir -p "$q"
 say "downloading $1's QEMU"
