@@ -35,8 +35,7 @@ static inline __attribute__((always_inline)) void convert(
 	}
 }
 
-__attribute__((optimize("O3"))) void pixel_convert(
-    uint32_t format, void *to, const void *from, size_t count)
+void pixel_convert(uint32_t format, void *to, const void *from, size_t count)
 {
 	switch (format) {
 	case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
