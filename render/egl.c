@@ -239,8 +239,10 @@ error:
 static int egl_open_gbm_node(struct egl *egl, const char *node)
 {
 	egl->drm_fd = open(node, O_RDWR | O_CLOEXEC);
-	if (egl->drm_fd < 0)
-		return -errno;
+	if (egl->drm_fd < 0) {
+		log_warning("cannot open render node %s: %s", node, strerror(errno));
+		return -ENODEV;
+	}
 	egl->gbm = gbm_create_device(egl->drm_fd);
 	if (!egl->gbm) {
 		log_debug("%s is nothing for GBM", node);
@@ -340,8 +342,10 @@ int egl_create(enum egl_choice choice, const char *render_node, struct egl **egl
 		r = egl_open_auto(egl, render_node);
 	}
 	if (r < 0) {
-		log_error("no OpenGL through EGL%s%s: %s", render_node ? " on " : "",
-		    render_node ? render_node : "", strerror(-r));
+		log_error("no OpenGL through EGL%s%s: neither Mesa (Debian: libegl-mesa0, "
+			  "libgl1-mesa-dri) nor a GPU's own driver works here; "
+			  "--log-level=debug says what was tried",
+		    render_node ? " on " : "", render_node ? render_node : "");
 		free(egl);
 		return r == -ENOMEM ? r : -ENODEV;
 	}
