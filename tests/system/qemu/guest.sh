@@ -32,11 +32,12 @@ trap 'exit 130' INT TERM
 
 # guest_fail TEXT: says what happened with the evidence at hand, and ends the script.
 guest_fail() {
-	[ -z "$qemu_pid" ] || ! guest_gone || {
+	for pid in $qemu_pid $device_pid; do
+		kill -0 "$pid" 2>/dev/null && continue
 		r=0
-		wait "$qemu_pid" || r=$?
-		say "QEMU has ended with status $r"
-	}
+		wait "$pid" || r=$?
+		say "$([ "$pid" = "$qemu_pid" ] && echo QEMU || echo "the device") has ended with status $r"
+	done
 	say "the last lines of the guest's console:"
 	tail -n 15 "$work/console" >&2 || :
 	for f in device qemu; do
@@ -95,8 +96,11 @@ guest_device() {
 	rm -f "$s" "$work"/*.log
 	: >"$work/console"
 	device_pid='' qemu_env=''
-	# A cache of shaders that is shared with others brings a SIGBUS now and then.
-	export MESA_SHADER_CACHE_DIR="$cache/mesa-$kind"
+	# Mesas of two versions truncate each other's index of cached shaders: a SIGBUS for whoever has
+	# it mapped. What runs with the libraries beside QEMU gets its own.
+	mesa=${qemu%/*}
+	[ "$kind" != worker ] || [ -n "${worker_runner-}" ] || mesa=host
+	export MESA_SHADER_CACHE_DIR="$cache/mesa-${mesa##*/}"
 	software='LIBGL_ALWAYS_SOFTWARE=1 GBM_ALWAYS_SOFTWARE=1'
 	[ ! -e /dev/dri/renderD128 ] || software=
 	node=/dev/null
