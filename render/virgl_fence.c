@@ -3,8 +3,8 @@
  * Fences of render/virgl.c. A thread of virglrenderer's waits for them one after the other and
  * then makes its descriptor readable; virgl_renderer_poll() calls us back.
  *
- * In 0.10.4 (seen; newer versions read alike) that thread and virgl_renderer_context_destroy() do not go
- * well together:
+ * In 0.10.4 (seen; newer versions read alike) that thread and virgl_renderer_context_destroy() do
+ * not go well together:
  * - The fences of the context are freed, also the one that the thread would look at next, by a
  *   pointer that it keeps while it waits. So a context goes when its own fences are done.
  * - The fence that the thread waits for just then is forgotten, whichever context it belongs to.
