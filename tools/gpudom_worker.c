@@ -350,6 +350,17 @@ static void worker_finish(struct worker *worker)
 	sd_event_unref(worker->event);
 }
 
+/*
+ * GL drivers keep compiled shaders in the user's cache, which other processes write, too: through
+ * it, what one guest's worker compiled would run in another's, and a file that somebody cuts short
+ * ends its readers by SIGBUS. So no cache, unless the environment says otherwise.
+ */
+static void worker_refuse_shader_cache(void)
+{
+	setenv("MESA_SHADER_CACHE_DISABLE", "true", 0);
+	setenv("__GL_SHADER_DISK_CACHE", "0", 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct worker worker = { .listen_fd = -1, .gpu_fd = -1 };
@@ -362,6 +373,7 @@ int main(int argc, char **argv)
 	if (worker.options.guest)
 		snprintf(subject, sizeof(subject), "guest %s", worker.options.guest);
 	log_init(worker.options.log_level, worker.options.guest ? subject : NULL);
+	worker_refuse_shader_cache();
 
 	r = worker_init(&worker);
 	if (r < 0) {
