@@ -101,6 +101,8 @@ guest_device() {
 	mesa=${qemu%/*}
 	[ "$kind" != worker ] || [ -n "${worker_runner-}" ] || mesa=host
 	export MESA_SHADER_CACHE_DIR="$cache/mesa-${mesa##*/}"
+	# The worker keeps none by default, QEMU does: the same for both.
+	export MESA_SHADER_CACHE_DISABLE=false
 	software='LIBGL_ALWAYS_SOFTWARE=1 GBM_ALWAYS_SOFTWARE=1'
 	[ ! -e /dev/dri/renderD128 ] || software=
 	node=/dev/null
