@@ -25,6 +25,14 @@ PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
 pkgs := libsystemd libpng inih json-c epoxy egl gbm virglrenderer libdrm
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
+# A newcomer's commands install what is missing.
+ifneq ($(filter demo xen-demo test system-test bench bench-qemu,$(MAKECMDGOALS)),)
+ifeq ($(MAKELEVEL),0)
+ifneq ($(shell .ci/install >&2 || echo failed),)
+$(error .ci/install failed (see above): it needs root or sudo)
+endif
+endif
+endif
 ifneq ($(MAKECMDGOALS),clean)
 ifneq ($(MAKECMDGOALS),help)
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs) || echo -DMISSING_PACKAGES)
