@@ -6,23 +6,6 @@
 
 #include "backend/checked.h"
 
-bool pixel_format_known(uint32_t format)
-{
-	switch (format) {
-	case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
-	case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
-	case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM:
-	case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
-	case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM:
-	case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
-	case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM:
-	case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Byte @b, @g, @r, @a of each pixel go to bytes 0 to 3. Inlined with constants, so that compilers
  * make a shuffle of it. */
 static inline __attribute__((always_inline)) void convert(

@@ -13,9 +13,6 @@
 
 #define PIXEL_SIZE 4 /* bytes, in every format here */
 
-/* Is it one of VIRTIO_GPU_FORMAT_*? */
-bool pixel_format_known(uint32_t format);
-
 /* Copies @count pixels of @format (a known one) to ARGB8888; padding in the place of A comes as it
  * is. Neither needs alignment, and they can be the same. */
 void pixel_convert(uint32_t format, void *to, const void *from, size_t count);

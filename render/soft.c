@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "backend/checked.h"
+#include "backend/gpu_format.h"
 #include "backend/id_table.h"
 #include "render/pixel.h"
 
@@ -57,7 +58,7 @@ static int soft_create_resource(
 
 	if (!create->is_2d)
 		return -ENOTSUP;
-	if (!pixel_format_known(create->format) || !create->width || !create->height)
+	if (!gpu_format_is_2d(create->format) || !create->width || !create->height)
 		return -EINVAL;
 	if (!checked_mul((uint64_t)create->width * PIXEL_SIZE, create->height, &size) ||
 	    size > PTRDIFF_MAX)
@@ -243,7 +244,7 @@ static int read_blob(const struct soft_resource *resource, const struct renderer
 	    (uint64_t)(rect->height - 1) * scanout->stride + (uint64_t)rect->width * PIXEL_SIZE;
 	struct iov_cursor cursor;
 
-	if (!pixel_format_known(scanout->format) ||
+	if (!gpu_format_is_2d(scanout->format) ||
 	    scanout->stride < (uint64_t)scanout->width * PIXEL_SIZE ||
 	    !range_inside(offset, length, resource->size))
 		return -EINVAL;

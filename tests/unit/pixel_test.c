@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "backend/gpu_format.h"
 #include "render/fence_queue.h"
 #include "render/pixel.h"
 
@@ -33,7 +34,7 @@ static void every_format_converts(void **state)
 	uint8_t from[COUNT * 4], to[COUNT * 4];
 
 	for (size_t f = 0; f < sizeof(formats) / sizeof(formats[0]); f++) {
-		assert_true(pixel_format_known(formats[f].format));
+		assert_true(gpu_format_is_2d(formats[f].format));
 		for (int i = 0; i < COUNT; i++)
 			for (int b = 0; b < 4; b++)
 				from[i * 4 + b] = (uint8_t)(formats[f].bytes[b] + 5 * i);
@@ -53,7 +54,7 @@ static void other_formats_are_unknown(void **state)
 	static const uint32_t others[] = { 0, 5, 7, 31, 66, 69, 120, 122, 133, 135, UINT32_MAX };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		assert_false(pixel_format_known(others[i]));
+		assert_false(gpu_format_is_2d(others[i]));
 }
 
 static void a_cursor_walks_pieces_and_stops_at_the_end(void **state)
