@@ -49,6 +49,7 @@ struct guest_device {
 
 	struct log_limit limit; /* of lines that the guest can provoke */
 	struct mmio mmio;
+	struct mmio_state registers;
 	struct irq_line irq;
 	struct worker_process *worker;
 	struct frontend *frontend;
@@ -140,7 +141,7 @@ static void guest_device_released(void *data)
 
 static struct frontend_queue guest_device_queue(const struct guest_device *device, unsigned index)
 {
-	const struct mmio_queue *queue = &device->mmio.queues[index];
+	const struct mmio_queue *queue = &device->mmio.state->queues[index];
 
 	return (struct frontend_queue){
 		.size = (uint16_t)queue->size,
@@ -162,7 +163,7 @@ static void guest_device_on_start(void *data)
 	if (device->state != DEVICE_SERVING)
 		return;
 	for (unsigned i = 0; i < GPU_QUEUES; i++) {
-		if (!device->mmio.queues[i].ready)
+		if (!device->mmio.state->queues[i].ready)
 			continue;
 		queues[i] = guest_device_queue(device, i);
 		ready[i] = &queues[i];
@@ -361,7 +362,7 @@ static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uin
 		},
 	};
 
-	mmio_init(&device->mmio, &options);
+	mmio_init(&device->mmio, &options, &device->registers);
 }
 
 /* The worker has told all that the registers must know. */

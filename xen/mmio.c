@@ -13,42 +13,44 @@
 	    VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
 #define INTERRUPTS (VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG)
 
-void mmio_init(struct mmio *mmio, const struct mmio_options *options)
+void mmio_init(struct mmio *mmio, const struct mmio_options *options, struct mmio_state *state)
 {
-	*mmio = (struct mmio){ .options = *options };
+	*mmio = (struct mmio){ .options = *options, .state = state };
 }
 
 uint64_t mmio_features(const struct mmio *mmio)
 {
-	return mmio->driver_features;
+	return mmio->state->driver_features;
 }
 
 static bool mmio_running(const struct mmio *mmio)
 {
-	return (mmio->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
-	       !(mmio->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	return (mmio->state->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+	       !(mmio->state->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 /* The selected queue, or NULL. */
 static struct mmio_queue *mmio_selected(struct mmio *mmio)
 {
-	return mmio->queue_sel < mmio->options.queues ? &mmio->queues[mmio->queue_sel] : NULL;
+	return mmio->state->queue_sel < mmio->options.queues
+		   ? &mmio->state->queues[mmio->state->queue_sel]
+		   : NULL;
 }
 
 static void mmio_interrupt(struct mmio *mmio, uint32_t bits)
 {
-	mmio->interrupt_status |= bits;
+	mmio->state->interrupt_status |= bits;
 	mmio->options.ops.set_irq(mmio->options.ops.data, true);
 }
 
 void mmio_break(struct mmio *mmio)
 {
-	if (mmio->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+	if (mmio->state->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
-	mmio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	mmio->state->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	/* "If DRIVER_OK is set, after it sets DEVICE_NEEDS_RESET, the device MUST send a device
 	 * configuration change notification to the driver." (2.1.2) */
-	if (mmio->status & VIRTIO_CONFIG_S_DRIVER_OK)
+	if (mmio->state->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		mmio_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
@@ -70,11 +72,11 @@ void mmio_set_config(struct mmio *mmio, const void *from, uint32_t size, bool no
 {
 	if (size > MMIO_CONFIG_SIZE)
 		size = MMIO_CONFIG_SIZE;
-	if (!memcmp(mmio->config, from, size))
+	if (!memcmp(mmio->state->config, from, size))
 		return;
-	memcpy(mmio->config, from, size);
-	mmio->generation++;
-	if (notify && (mmio->status & VIRTIO_CONFIG_S_DRIVER_OK))
+	memcpy(mmio->state->config, from, size);
+	mmio->state->generation++;
+	if (notify && (mmio->state->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		mmio_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
@@ -85,15 +87,15 @@ static uint64_t mmio_read_config(const struct mmio *mmio, uint32_t offset, uint3
 	uint64_t value = 0;
 
 	if (range_inside(offset, size, MMIO_CONFIG_SIZE))
-		memcpy(&value, mmio->config + offset, size);
+		memcpy(&value, mmio->state->config + offset, size);
 	return value;
 }
 
 static uint32_t mmio_read_interrupt_status(const struct mmio *mmio)
 {
 	if (mmio->options.calls_direct && mmio_running(mmio))
-		return mmio->interrupt_status | VIRTIO_MMIO_INT_VRING;
-	return mmio->interrupt_status;
+		return mmio->state->interrupt_status | VIRTIO_MMIO_INT_VRING;
+	return mmio->state->interrupt_status;
 }
 
 uint64_t mmio_read(struct mmio *mmio, uint32_t offset, uint32_t size)
@@ -121,9 +123,10 @@ uint64_t mmio_read(struct mmio *mmio, uint32_t offset, uint32_t size)
 	case VIRTIO_MMIO_VENDOR_ID:
 		return MMIO_VENDOR_ID;
 	case VIRTIO_MMIO_DEVICE_FEATURES:
-		if (mmio->device_features_sel > 1)
+		if (mmio->state->device_features_sel > 1)
 			return 0;
-		return (uint32_t)(mmio->options.features >> (32 * mmio->device_features_sel));
+		return (
+		    uint32_t)(mmio->options.features >> (32 * mmio->state->device_features_sel));
 	case VIRTIO_MMIO_QUEUE_NUM_MAX:
 		return queue ? mmio->options.queue_size : 0;
 	case VIRTIO_MMIO_QUEUE_READY:
@@ -131,7 +134,7 @@ uint64_t mmio_read(struct mmio *mmio, uint32_t offset, uint32_t size)
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		return mmio_read_interrupt_status(mmio);
 	case VIRTIO_MMIO_STATUS:
-		return mmio->status;
+		return mmio->state->status;
 	/* "Reading from a non-existent region [...] results in a length of -1." (4.2.2) */
 	case VIRTIO_MMIO_SHM_LEN_LOW:
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
@@ -139,7 +142,7 @@ uint64_t mmio_read(struct mmio *mmio, uint32_t offset, uint32_t size)
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
 		return UINT32_MAX;
 	case VIRTIO_MMIO_CONFIG_GENERATION:
-		return mmio->generation;
+		return mmio->state->generation;
 	default: /* write-only or none at all */
 		mmio->bad_accesses++;
 		return 0;
@@ -150,31 +153,31 @@ uint64_t mmio_read(struct mmio *mmio, uint32_t offset, uint32_t size)
 
 static void mmio_write_driver_features(struct mmio *mmio, uint32_t value)
 {
-	unsigned shift = 32 * mmio->driver_features_sel;
+	unsigned shift = 32 * mmio->state->driver_features_sel;
 
 	/* "The driver MUST NOT accept new feature bits after this step" (3.1.1) */
-	if (mmio->status & VIRTIO_CONFIG_S_FEATURES_OK)
+	if (mmio->state->status & VIRTIO_CONFIG_S_FEATURES_OK)
 		return;
-	if (mmio->driver_features_sel > 1) {
-		mmio->driver_features_bad |= value != 0;
+	if (mmio->state->driver_features_sel > 1) {
+		mmio->state->driver_features_bad |= value != 0;
 		return;
 	}
-	mmio->driver_features &= ~(UINT64_C(0xffffffff) << shift);
-	mmio->driver_features |= (uint64_t)value << shift;
+	mmio->state->driver_features &= ~(UINT64_C(0xffffffff) << shift);
+	mmio->state->driver_features |= (uint64_t)value << shift;
 }
 
 /* "The device SHOULD accept any valid subset of features the driver accepts, otherwise it MUST fail
  * to set the FEATURES_OK device status bit when the driver writes it." (2.2.2) */
 static bool mmio_accept_features(struct mmio *mmio)
 {
-	uint64_t unknown = mmio->driver_features & ~mmio->options.features;
-	uint64_t missing = mmio->options.required & ~mmio->driver_features;
+	uint64_t unknown = mmio->state->driver_features & ~mmio->options.features;
+	uint64_t missing = mmio->options.required & ~mmio->state->driver_features;
 
-	if (!unknown && !missing && !mmio->driver_features_bad)
+	if (!unknown && !missing && !mmio->state->driver_features_bad)
 		return true;
 	log_guest(&mmio->limit,
 	    "%s: the driver's features %#llx are refused (not on offer: %#llx, needed: %#llx)%s",
-	    mmio->options.name, (unsigned long long)mmio->driver_features,
+	    mmio->options.name, (unsigned long long)mmio->state->driver_features,
 	    (unsigned long long)unknown, (unsigned long long)missing,
 	    missing & (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)
 		? "; the guest's kernel needs CONFIG_XEN_VIRTIO"
@@ -193,7 +196,7 @@ static enum mmio_result mmio_reset(struct mmio *mmio)
 
 static enum mmio_result mmio_write_status(struct mmio *mmio, uint32_t value)
 {
-	uint32_t before = mmio->status, new;
+	uint32_t before = mmio->state->status, new;
 
 	/* "Writing zero (0x0) to this register triggers a device reset." */
 	if (!value)
@@ -209,7 +212,7 @@ static enum mmio_result mmio_write_status(struct mmio *mmio, uint32_t value)
 		mmio_wrong(mmio, "sets DRIVER_OK before FEATURES_OK");
 		new &= ~(uint32_t)VIRTIO_CONFIG_S_DRIVER_OK;
 	}
-	mmio->status |= new;
+	mmio->state->status |= new;
 	if (new &VIRTIO_CONFIG_S_DRIVER_OK)
 		mmio->options.ops.start(mmio->options.ops.data);
 	return MMIO_DONE;
@@ -240,7 +243,7 @@ static enum mmio_result mmio_write_queue_ready(struct mmio *mmio, uint32_t value
 		return MMIO_DONE;
 	}
 	if (value) {
-		if (mmio->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		if (mmio->state->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 			return MMIO_DONE;
 		fault = mmio_queue_fault(mmio, queue);
 		if (fault) {
@@ -249,12 +252,13 @@ static enum mmio_result mmio_write_queue_ready(struct mmio *mmio, uint32_t value
 		}
 		queue->ready = true;
 		if (mmio_running(mmio))
-			mmio->options.ops.start_queue(mmio->options.ops.data, mmio->queue_sel);
+			mmio->options.ops.start_queue(
+			    mmio->options.ops.data, mmio->state->queue_sel);
 		return MMIO_DONE;
 	}
 	mmio->busy = MMIO_STOPPING;
-	mmio->busy_queue = mmio->queue_sel;
-	if (mmio->options.ops.stop_queue(mmio->options.ops.data, mmio->queue_sel))
+	mmio->busy_queue = mmio->state->queue_sel;
+	if (mmio->options.ops.stop_queue(mmio->options.ops.data, mmio->state->queue_sel))
 		return MMIO_PENDING;
 	mmio_released(mmio);
 	return MMIO_DONE;
@@ -294,7 +298,8 @@ static void mmio_write_queue_setting(struct mmio *mmio, uint32_t offset, uint32_
 static void mmio_write_notify(struct mmio *mmio, uint32_t value)
 {
 	/* Without NOTIFICATION_DATA, the value is the queue's index. */
-	if (value >= mmio->options.queues || !mmio->queues[value].ready || !mmio_running(mmio)) {
+	if (value >= mmio->options.queues || !mmio->state->queues[value].ready ||
+	    !mmio_running(mmio)) {
 		mmio->bad_accesses++;
 		return;
 	}
@@ -304,10 +309,10 @@ static void mmio_write_notify(struct mmio *mmio, uint32_t value)
 
 static void mmio_write_interrupt_ack(struct mmio *mmio, uint32_t value)
 {
-	mmio->interrupt_status &= ~(value & INTERRUPTS);
+	mmio->state->interrupt_status &= ~(value & INTERRUPTS);
 	mmio->options.ops.set_irq(mmio->options.ops.data, false);
 	/* What came since the driver read the status needs an edge of its own. */
-	if (mmio->interrupt_status)
+	if (mmio->state->interrupt_status)
 		mmio->options.ops.set_irq(mmio->options.ops.data, true);
 }
 
@@ -315,7 +320,7 @@ static enum mmio_result mmio_write_config(
     struct mmio *mmio, uint32_t offset, uint32_t size, uint64_t value)
 {
 	if (!range_inside(offset, size, MMIO_CONFIG_SIZE) ||
-	    (mmio->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+	    (mmio->state->status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return MMIO_DONE;
 	mmio->busy = MMIO_CONFIGURING;
 	if (mmio->options.ops.write_config(mmio->options.ops.data, offset, &value, size))
@@ -341,16 +346,16 @@ enum mmio_result mmio_write(struct mmio *mmio, uint32_t offset, uint32_t size, u
 
 	switch (offset) {
 	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
-		mmio->device_features_sel = v;
+		mmio->state->device_features_sel = v;
 		break;
 	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
-		mmio->driver_features_sel = v;
+		mmio->state->driver_features_sel = v;
 		break;
 	case VIRTIO_MMIO_DRIVER_FEATURES:
 		mmio_write_driver_features(mmio, v);
 		break;
 	case VIRTIO_MMIO_QUEUE_SEL:
-		mmio->queue_sel = v;
+		mmio->state->queue_sel = v;
 		break;
 	case VIRTIO_MMIO_QUEUE_NUM:
 	case VIRTIO_MMIO_QUEUE_DESC_LOW:
@@ -382,20 +387,21 @@ enum mmio_result mmio_write(struct mmio *mmio, uint32_t offset, uint32_t size, u
 
 void mmio_released(struct mmio *mmio)
 {
+	struct mmio_state *state = mmio->state;
+
 	switch (mmio->busy) {
 	case MMIO_RESETTING:
 		/* "the device MUST initialize device status to 0 upon reset" (2.1.2); all that the
 		 * driver has written goes. */
-		mmio->status = 0;
-		mmio->interrupt_status = 0;
-		mmio->device_features_sel = mmio->driver_features_sel = mmio->queue_sel = 0;
-		mmio->driver_features = 0;
-		mmio->driver_features_bad = false;
-		memset(mmio->queues, 0, sizeof(mmio->queues));
+		state->status = state->interrupt_status = 0;
+		state->device_features_sel = state->driver_features_sel = state->queue_sel = 0;
+		state->driver_features = 0;
+		state->driver_features_bad = false;
+		memset(state->queues, 0, sizeof(state->queues));
 		mmio->options.ops.set_irq(mmio->options.ops.data, false);
 		break;
 	case MMIO_STOPPING:
-		mmio->queues[mmio->busy_queue].ready = false;
+		state->queues[mmio->busy_queue].ready = false;
 		break;
 	case MMIO_CONFIGURING:
 	case MMIO_IDLE:

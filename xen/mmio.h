@@ -18,10 +18,25 @@
 #define MMIO_QUEUES_MAX 4
 #define MMIO_VENDOR_ID 0x4d4f4447 /* "GDOM" */
 
+/*
+ * The registers as a driver sees them: plain data, changed in place, in the owner's memory. A
+ * zeroed one is a device after reset. Whoever finds it again can go on with it: a write that was
+ * pending is as if it had not been made yet.
+ */
 struct mmio_queue {
-	uint32_t size; /* entries; 0: not written yet */
 	uint64_t desc, avail, used;
-	bool ready; /* QueueReady */
+	uint32_t size; /* entries; 0: not written yet */
+	bool ready;    /* QueueReady */
+};
+
+struct mmio_state {
+	uint8_t config[MMIO_CONFIG_SIZE];
+	uint32_t generation; /* of config */
+	uint32_t status, interrupt_status;
+	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint64_t driver_features;
+	bool driver_features_bad; /* bits beyond 63 */
+	struct mmio_queue queues[MMIO_QUEUES_MAX];
 };
 
 /* What accesses ask of the device's owner. */
@@ -62,14 +77,7 @@ struct mmio_options {
 
 struct mmio {
 	struct mmio_options options;
-	uint8_t config[MMIO_CONFIG_SIZE];
-	uint32_t generation; /* of config */
-
-	uint32_t status, interrupt_status;
-	uint32_t device_features_sel, driver_features_sel, queue_sel;
-	uint64_t driver_features;
-	bool driver_features_bad; /* bits beyond 63 */
-	struct mmio_queue queues[MMIO_QUEUES_MAX];
+	struct mmio_state *state;
 
 	/* The write that waits for mmio_released(). */
 	enum { MMIO_IDLE, MMIO_RESETTING, MMIO_STOPPING, MMIO_CONFIGURING } busy;
@@ -85,8 +93,9 @@ enum mmio_result {
 	MMIO_BUSY,    /* another write is pending: try again after mmio_released() */
 };
 
-/* Copies @options. A zeroed or finished *mmio becomes a device after reset. */
-void mmio_init(struct mmio *mmio, const struct mmio_options *options);
+/* Copies @options. @state is the caller's, lives as long as @mmio, and holds what the registers do:
+ * zeroed, the device is as after a reset. */
+void mmio_init(struct mmio *mmio, const struct mmio_options *options, struct mmio_state *state);
 
 /* @size is 1, 2, 4 or 8; anything else, and whatever the specification does not allow, reads 0
  * and is ignored when written. */

@@ -19,6 +19,7 @@
 
 struct owner {
 	struct mmio mmio;
+	struct mmio_state registers;
 	bool running, pends, waiting;
 	bool started[QUEUES];
 };
@@ -36,15 +37,16 @@ static void on_start(void *data)
 	struct owner *owner = data;
 
 	assert(!owner->running);
-	assert((owner->mmio.status & 0x4c) == 0xc); /* DRIVER_OK, FEATURES_OK, not NEEDS_RESET */
+	assert((owner->mmio.state->status & 0x4c) ==
+	       0xc); /* DRIVER_OK, FEATURES_OK, not NEEDS_RESET */
 	assert(!(mmio_features(&owner->mmio) & ~OFFERED));
 	assert((mmio_features(&owner->mmio) & REQUIRED) == REQUIRED);
 	owner->running = true;
 	for (unsigned i = 0; i < QUEUES; i++) {
 		assert(!owner->started[i]);
-		owner->started[i] = owner->mmio.queues[i].ready;
+		owner->started[i] = owner->mmio.state->queues[i].ready;
 		if (owner->started[i])
-			check_queue(&owner->mmio.queues[i]);
+			check_queue(&owner->mmio.state->queues[i]);
 	}
 }
 
@@ -53,7 +55,7 @@ static void on_start_queue(void *data, unsigned index)
 	struct owner *owner = data;
 
 	assert(owner->running && index < QUEUES && !owner->started[index]);
-	check_queue(&owner->mmio.queues[index]);
+	check_queue(&owner->mmio.state->queues[index]);
 	owner->started[index] = true;
 }
 
@@ -68,7 +70,7 @@ static bool on_stop_queue(void *data, unsigned index)
 {
 	struct owner *owner = data;
 
-	assert(index < QUEUES && owner->mmio.queues[index].ready);
+	assert(index < QUEUES && owner->mmio.state->queues[index].ready);
 	owner->started[index] = false;
 	return owner_wait(owner);
 }
@@ -155,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	log_init(LOG_LEVEL_ERROR, NULL);
 	memset(&owner, 0, sizeof(owner));
-	mmio_init(&owner.mmio, &options);
+	mmio_init(&owner.mmio, &options, &owner.registers);
 	while (input->size) {
 		uint8_t what = input_u8(input);
 		/* Mostly registers that exist, and 4 bytes */
@@ -172,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			mmio_read(&owner.mmio, offset, bytes);
 		else
 			mmio_write(&owner.mmio, offset, bytes, value);
-		assert(!owner.running || (owner.mmio.status & VIRTIO_CONFIG_S_DRIVER_OK));
+		assert(!owner.running || (owner.mmio.state->status & VIRTIO_CONFIG_S_DRIVER_OK));
 		assert((owner.mmio.busy != MMIO_IDLE) == owner.waiting);
 	}
 	return 0;

@@ -22,6 +22,7 @@
 /* What the owner was asked for. */
 struct owner {
 	struct mmio mmio;
+	struct mmio_state registers;
 	unsigned starts, queue_starts, queue_stops, resets, config_writes, raises, lowers;
 	unsigned notified[MMIO_QUEUES_MAX];
 	unsigned last_queue;
@@ -107,7 +108,8 @@ static void owner_init(struct owner *owner, bool calls_direct)
 	};
 
 	memset(owner, 0, sizeof(*owner));
-	mmio_init(&owner->mmio, &options);
+	owner->registers = (struct mmio_state){ 0 };
+	mmio_init(&owner->mmio, &options, &owner->registers);
 	log_init(LOG_LEVEL_ERROR, NULL);
 }
 
@@ -212,10 +214,10 @@ static void driver_comes_up(void **state)
 	bring_up(owner);
 	assert_int_equal(owner->starts, 1);
 	assert_int_equal(mmio_features(&owner->mmio), OFFERED);
-	assert_int_equal(owner->mmio.queues[1].size, 64);
-	assert_int_equal(owner->mmio.queues[1].desc, RING + 0x10000);
-	assert_int_equal(owner->mmio.queues[1].avail, RING + 0x10400);
-	assert_int_equal(owner->mmio.queues[1].used, RING + 0x11000);
+	assert_int_equal(owner->mmio.state->queues[1].size, 64);
+	assert_int_equal(owner->mmio.state->queues[1].desc, RING + 0x10000);
+	assert_int_equal(owner->mmio.state->queues[1].avail, RING + 0x10400);
+	assert_int_equal(owner->mmio.state->queues[1].used, RING + 0x11000);
 	wr(owner, VIRTIO_MMIO_QUEUE_NOTIFY, 1);
 	assert_int_equal(owner->notified[1], 1);
 	assert_int_equal(owner->notified[0], 0);
@@ -450,7 +452,7 @@ static void configuration_past_its_end(void **state)
 	struct owner *owner = *state;
 
 	bring_up(owner);
-	memset(owner->mmio.config, 0xff, sizeof(owner->mmio.config));
+	memset(owner->mmio.state->config, 0xff, sizeof(owner->mmio.state->config));
 	assert_int_equal(mmio_read(&owner->mmio, 0x1ff, 1), 0xff);
 	assert_int_equal(mmio_read(&owner->mmio, 0x1ff, 2), 0);
 	assert_int_equal(mmio_read(&owner->mmio, 0x1fc, 8), 0);
@@ -510,7 +512,7 @@ static void selectors_out_of_range(void **state)
 	}
 	assert_int_equal(owner->queue_stops, 0);
 	for (unsigned i = 0; i < MMIO_QUEUES_MAX; i++)
-		assert_int_equal(owner->mmio.queues[i].size, 0);
+		assert_int_equal(owner->mmio.state->queues[i].size, 0);
 }
 
 static void features_beyond_bit_63(void **state)
@@ -675,8 +677,8 @@ static void queue_changed_while_ready(void **state)
 
 	bring_up(owner);
 	set_queue(owner, 0, 128, 0x1000);
-	assert_int_equal(owner->mmio.queues[0].size, 64);
-	assert_int_equal(owner->mmio.queues[0].desc, RING);
+	assert_int_equal(owner->mmio.state->queues[0].size, 64);
+	assert_int_equal(owner->mmio.state->queues[0].desc, RING);
 	wr(owner, VIRTIO_MMIO_QUEUE_READY, 1); /* again: nothing new */
 	assert_int_equal(owner->queue_starts, 0);
 	wr(owner, VIRTIO_MMIO_QUEUE_READY, 2);
