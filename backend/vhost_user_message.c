@@ -151,23 +151,31 @@ static int vhost_user_receive_fds(struct vhost_user_message *message, struct msg
 	return error;
 }
 
-/* Receives up to @size bytes to @to: the number, 0 where none are there, or -errno. */
-static ssize_t vhost_user_receive_bytes(struct vhost_user_receiver *receiver, void *to, size_t size)
+/* Receives what is there of the message's first @end bytes: the number, 0 where none are there, or
+ * -errno. */
+static ssize_t vhost_user_receive_bytes(struct vhost_user_receiver *receiver, size_t end)
 {
-	struct iovec iov = { .iov_base = to, .iov_len = size };
+	struct vhost_user_message *m = &receiver->message;
+	size_t had = receiver->received, header = VHOST_USER_HEADER_SIZE;
+	/* request, flags and size lie in a row, as on the wire */
+	struct iovec iov[2] = {
+		{ .iov_base = (uint8_t *)m + had, .iov_len = had < header ? header - had : 0 },
+		{ .iov_base = m->payload.bytes + (had < header ? 0 : had - header) },
+	};
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(VHOST_USER_FDS_MAX * sizeof(int))];
 	} control;
 	struct msghdr hdr = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
+		.msg_iov = iov,
+		.msg_iovlen = 2,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t n;
 	int error;
 
+	iov[1].iov_len = end - had - iov[0].iov_len;
 	do {
 		n = recvmsg(receiver->socket, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
@@ -176,10 +184,33 @@ static ssize_t vhost_user_receive_bytes(struct vhost_user_receiver *receiver, vo
 			return 0;
 		return errno == ECONNRESET ? -ENOTCONN : -errno;
 	}
-	error = vhost_user_receive_fds(&receiver->message, &hdr);
+	error = vhost_user_receive_fds(m, &hdr);
 	if (error)
 		return error;
 	return n ? n : -ENOTCONN;
+}
+
+static bool vhost_user_header_valid(uint32_t flags, uint32_t size)
+{
+	return (flags & VHOST_USER_VERSION_MASK) == VHOST_USER_VERSION &&
+	       size <= sizeof(union vhost_user_payload);
+}
+
+/* Where the next recvmsg() is to stop: at the end of a message, as far as we know it. */
+static size_t vhost_user_message_end(const struct vhost_user_receiver *receiver)
+{
+	uint32_t header[3] = { receiver->message.request, receiver->message.flags,
+		receiver->message.size };
+
+	bool known = receiver->received >= VHOST_USER_HEADER_SIZE;
+
+	/* Its size tells how to take a message that is there (they are sent whole) in one piece. */
+	if (!receiver->received)
+		known = recv(receiver->socket, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT) ==
+			sizeof(header);
+	if (!known || !vhost_user_header_valid(header[1], header[2]))
+		return VHOST_USER_HEADER_SIZE;
+	return VHOST_USER_HEADER_SIZE + (size_t)header[2];
 }
 
 int vhost_user_receive(struct vhost_user_receiver *receiver, struct vhost_user_message *message)
@@ -187,28 +218,18 @@ int vhost_user_receive(struct vhost_user_receiver *receiver, struct vhost_user_m
 	struct vhost_user_message *m = &receiver->message;
 
 	for (;;) {
-		size_t had = receiver->received, want;
-		uint8_t *to;
-		ssize_t n;
+		size_t end = vhost_user_message_end(receiver);
 
-		if (had < VHOST_USER_HEADER_SIZE) {
-			/* request, flags and size lie in a row, as on the wire */
-			to = (uint8_t *)m + had;
-			want = VHOST_USER_HEADER_SIZE - had;
-		} else {
-			to = m->payload.bytes + (had - VHOST_USER_HEADER_SIZE);
-			want = VHOST_USER_HEADER_SIZE + m->size - had;
-		}
-		if (want) {
-			n = vhost_user_receive_bytes(receiver, to, want);
+		if (receiver->received < end) {
+			ssize_t n = vhost_user_receive_bytes(receiver, end);
+
 			if (n <= 0)
 				return (int)n;
 			receiver->received += (size_t)n;
 		}
 		if (receiver->received < VHOST_USER_HEADER_SIZE)
 			continue;
-		if ((m->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION ||
-		    m->size > sizeof(m->payload))
+		if (!vhost_user_header_valid(m->flags, m->size))
 			return -EPROTO;
 		if (receiver->received == VHOST_USER_HEADER_SIZE + m->size)
 			break;

@@ -199,6 +199,10 @@ void vhost_user_receiver_finish(struct vhost_user_receiver *receiver);
  * gone (a message that was cut off is dropped). -EPROTO: another version, a payload
  * larger than any, or more than VHOST_USER_FDS_MAX descriptors; the stream is of no
  * use from then on. Payload bytes beyond message->size are zero.
+ *
+ * A message that was sent whole is taken in one call, descriptors and all: a process that is
+ * killed at any moment leaves the stream at the beginning of a message, where another
+ * that has the socket goes on.
  */
 int vhost_user_receive(struct vhost_user_receiver *receiver, struct vhost_user_message *message);
 

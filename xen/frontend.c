@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "xen/frontend.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -12,48 +10,16 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "xen/frontend_private.h"
 
-#define F(feature) (UINT64_C(1) << VHOST_USER_PROTOCOL_F_##feature)
-#define PROTOCOL_NEEDED (F(XEN_MMAP) | F(CONFIG))
-#define PROTOCOL_WANTED \
-	(PROTOCOL_NEEDED | F(MQ) | F(REPLY_ACK) | F(BACKEND_REQ) | F(STATUS) | F(RESET_DEVICE))
+#define F(feature) FRONTEND_PROTOCOL(feature)
 #define STATUS_RUNNING                                                                        \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
 	    VIRTIO_CONFIG_S_DRIVER_OK)
 
-/* A message to send, and what to do with its answer. */
-struct command {
-	struct command *next;
-	struct vhost_user_message message;
-	int own_fd; /* closed when it has been sent; -1: none */
-	int queue;  /* which a refusal breaks; -1: a refusal breaks the connection */
-	/* NULL: no answer is due, or only an acknowledgement. 0; -EPROTO: the answer makes no
-	 * sense; another error: of no use, and said why. */
-	int (*answer)(struct frontend *frontend, const struct vhost_user_message *reply);
-	frontend_done done; /* may be NULL */
-	void *done_data;
-};
-
-struct frontend {
-	struct frontend_options options;
-	int socket, backend_socket; /* the back end's own requests; -1: none */
-	struct vhost_user_receiver receiver, backend_receiver;
-	sd_event_source *io, *backend_io, *deadline, *failure;
-
-	/* In order: sent and waiting for an answer; then, from @unsent on, to be sent. */
-	struct command *commands, *unsent;
-
-	uint64_t features, protocol_features;
-	uint8_t config[VHOST_USER_CONFIG_MAX];
-	bool ready, config_asked, config_stale;
-	bool started[FRONTEND_QUEUES_MAX];
-	int error; /* of a connection that has failed */
-};
-
 /* ------------------------------------------------------------------ commands */
 
-/* Gives the connection up. The listener hears of it from the event loop. */
-static void frontend_fail(struct frontend *frontend, int error)
+void frontend_fail(struct frontend *frontend, int error)
 {
 	if (frontend->error)
 		return;
@@ -71,6 +37,28 @@ static int frontend_dispatch_failure(sd_event_source *source, void *data)
 
 	frontend->options.listener.failed(frontend->options.listener.data, frontend->error);
 	return 0;
+}
+
+/* A question about the configuration leaves the back end as it is. */
+static bool command_changes_backend(const struct command *command)
+{
+	return command->message.request != VHOST_USER_GET_CONFIG;
+}
+
+/* This process can be killed at any moment, and a successor reads the state: what was stored
+ * before stays before, also for the compiler. */
+static void frontend_set_settled(struct frontend *frontend, bool settled)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	frontend->state->settled = settled;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* To be called when commands were dealt with. */
+static void frontend_settle(struct frontend *frontend)
+{
+	if (frontend->ready && !frontend->unsettled && !frontend->error)
+		frontend_set_settled(frontend, true);
 }
 
 static void command_free(struct command *command)
@@ -96,8 +84,7 @@ static void frontend_set_deadline(struct frontend *frontend)
 	sd_event_source_set_enabled(frontend->deadline, waiting ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
-/* Sends what the socket takes. */
-static void frontend_pump(struct frontend *frontend)
+void frontend_pump(struct frontend *frontend)
 {
 	bool was_waiting = frontend->commands != frontend->unsent;
 	struct command **link = &frontend->commands;
@@ -117,6 +104,7 @@ static void frontend_pump(struct frontend *frontend)
 			continue;
 		}
 		*link = command->next;
+		frontend->unsettled -= command_changes_backend(command);
 		command_free(command);
 	}
 	if (error && error != -EAGAIN) {
@@ -127,6 +115,7 @@ static void frontend_pump(struct frontend *frontend)
 		return;
 	}
 	sd_event_source_set_io_events(frontend->io, EPOLLIN | (error ? EPOLLOUT : 0));
+	frontend_settle(frontend);
 	if (!was_waiting)
 		frontend_set_deadline(frontend);
 }
@@ -149,6 +138,10 @@ static struct command *frontend_add(
 		memcpy(&command->message.payload, payload, size);
 	command->own_fd = -1;
 	command->queue = -1;
+	if (command_changes_backend(command)) {
+		frontend->unsettled++;
+		frontend_set_settled(frontend, false);
+	}
 	while (*link)
 		link = &(*link)->next;
 	*link = command;
@@ -157,10 +150,9 @@ static struct command *frontend_add(
 	return command;
 }
 
-/* A request with an answer of its own. */
-static void frontend_ask(struct frontend *frontend, uint32_t request, const void *payload,
-    size_t size, int (*answer)(struct frontend *, const struct vhost_user_message *),
-    frontend_done done, void *done_data)
+void frontend_ask(struct frontend *frontend, uint32_t request, const void *payload, size_t size,
+    int (*answer)(struct frontend *, struct vhost_user_message *), frontend_done done,
+    void *done_data)
 {
 	struct command *command = frontend_add(frontend, request, payload, size);
 
@@ -171,16 +163,15 @@ static void frontend_ask(struct frontend *frontend, uint32_t request, const void
 	command->done_data = done_data;
 }
 
-/* A request without one; acknowledged where the back end knows how. @fd: -1, or not owned. */
-static struct command *frontend_tell(struct frontend *frontend, uint32_t request,
-    const void *payload, size_t size, int fd, int queue)
+struct command *frontend_tell(struct frontend *frontend, uint32_t request, const void *payload,
+    size_t size, int fd, int queue)
 {
 	struct command *command = frontend_add(frontend, request, payload, size);
 
 	if (!command)
 		return NULL;
 	command->queue = queue;
-	if (frontend->protocol_features & F(REPLY_ACK))
+	if (frontend->state->protocol_features & F(REPLY_ACK))
 		command->message.flags = VHOST_USER_NEED_REPLY;
 	if (fd >= 0) {
 		command->message.fds[0] = fd;
@@ -189,7 +180,7 @@ static struct command *frontend_tell(struct frontend *frontend, uint32_t request
 	return command;
 }
 
-static void frontend_tell_u64(struct frontend *frontend, uint32_t request, uint64_t value)
+void frontend_tell_u64(struct frontend *frontend, uint32_t request, uint64_t value)
 {
 	frontend_tell(frontend, request, &value, sizeof(value), -1, -1);
 }
@@ -200,25 +191,42 @@ static void frontend_refused(struct frontend *frontend, const struct command *co
 {
 	const char *name = vhost_user_request_name(command->message.request);
 
+	if (command->refused) {
+		command->refused(frontend);
+		return;
+	}
 	if (command->queue < 0) {
 		log_guest(frontend->options.limit, "%s: the worker refuses %s",
 		    frontend->options.name, name);
 		frontend_fail(frontend, -EPROTO);
 		return;
 	}
-	if (!frontend->started[command->queue])
+	if (!frontend->state->started[command->queue])
 		return; /* and was told so */
-	frontend->started[command->queue] = false;
+	frontend->state->started[command->queue] = false;
 	frontend->options.listener.queue_refused(
 	    frontend->options.listener.data, (unsigned)command->queue);
 }
 
+/* Is this the answer to our own first question? What comes before it was asked by our
+ * predecessor. */
+static bool frontend_drained(struct frontend *frontend, const struct vhost_user_message *reply)
+{
+	if (reply->request != VHOST_USER_GET_CONFIG ||
+	    reply->payload.config.size != frontend->drain_until)
+		return false;
+	frontend->drain_until = 0;
+	return true;
+}
+
 /* The answer to the oldest command. */
-static void frontend_take_answer(struct frontend *frontend, const struct vhost_user_message *reply)
+static void frontend_take_answer(struct frontend *frontend, struct vhost_user_message *reply)
 {
 	struct command *command = frontend->commands;
 	int error;
 
+	if (frontend->drain_until && !frontend_drained(frontend, reply))
+		return;
 	if (!command || command == frontend->unsent || !(reply->flags & VHOST_USER_REPLY) ||
 	    reply->request != command->message.request) {
 		log_guest(frontend->options.limit, "%s: the worker answers %s, which was not asked",
@@ -242,7 +250,10 @@ static void frontend_take_answer(struct frontend *frontend, const struct vhost_u
 	} else if (command->done && !frontend->error) {
 		command->done(command->done_data);
 	}
+	/* Not earlier: what @done does is part of the command. */
+	frontend->unsettled -= command_changes_backend(command);
 	command_free(command);
+	frontend_settle(frontend);
 	if (!frontend->error)
 		frontend_set_deadline(frontend);
 }
@@ -285,16 +296,16 @@ static int frontend_dispatch_deadline(sd_event_source *source, uint64_t usec, vo
 
 /* --------------------------------------------------------- configuration space */
 
-static int frontend_answer_config(struct frontend *frontend, const struct vhost_user_message *reply)
+static int frontend_answer_config(struct frontend *frontend, struct vhost_user_message *reply)
 {
 	if (reply->size != VHOST_USER_CONFIG_HEADER_SIZE + VHOST_USER_CONFIG_MAX ||
 	    reply->payload.config.size != VHOST_USER_CONFIG_MAX)
 		return -EPROTO;
-	memcpy(frontend->config, reply->payload.config.bytes, VHOST_USER_CONFIG_MAX);
+	memcpy(frontend->state->config, reply->payload.config.bytes, VHOST_USER_CONFIG_MAX);
 	return 0;
 }
 
-static void frontend_get_config(struct frontend *frontend, frontend_done done, void *data)
+void frontend_get_config(struct frontend *frontend, frontend_done done, void *data)
 {
 	struct vhost_user_config config = { .size = VHOST_USER_CONFIG_MAX };
 
@@ -344,7 +355,7 @@ static int frontend_dispatch_backend_io(
 		sd_event_source_set_enabled(frontend->backend_io, SD_EVENT_OFF);
 		return 0;
 	}
-	if (request.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG && frontend->ready)
+	if (request.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)
 		frontend_config_changed(frontend);
 	if (request.flags & VHOST_USER_NEED_REPLY) {
 		struct vhost_user_message reply = {
@@ -361,112 +372,24 @@ static int frontend_dispatch_backend_io(
 	return 0;
 }
 
-/* ----------------------------------------------------------------- handshake */
+int frontend_watch_backend_channel(struct frontend *frontend, int socket)
+{
+	vhost_user_receiver_init(&frontend->backend_receiver, socket);
+	return sd_event_add_io(frontend->options.event, &frontend->backend_io, socket, EPOLLIN,
+	    frontend_dispatch_backend_io, frontend);
+}
 
-static void frontend_handshaken(void *data)
+void frontend_handshaken(void *data)
 {
 	struct frontend *frontend = data;
 
 	frontend->ready = true;
+	frontend->config_asked = false;
+	if (frontend->config_stale) {
+		frontend->config_stale = false;
+		frontend_config_changed(frontend);
+	}
 	frontend->options.listener.ready(frontend->options.listener.data);
-}
-
-/* The channel for the back end's own requests; without it there are no configuration changes. */
-static void frontend_open_backend_channel(struct frontend *frontend)
-{
-	struct command *command;
-	int pair[2], error;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-		frontend_fail(frontend, -errno);
-		return;
-	}
-	frontend->backend_socket = pair[0];
-	vhost_user_receiver_init(&frontend->backend_receiver, pair[0]);
-	error = sd_event_add_io(frontend->options.event, &frontend->backend_io, pair[0], EPOLLIN,
-	    frontend_dispatch_backend_io, frontend);
-	command = error < 0 ? NULL
-			    : frontend_tell(
-				  frontend, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, pair[1], -1);
-	if (!command) {
-		close(pair[1]);
-		frontend_fail(frontend, error < 0 ? error : -ENOMEM);
-		return;
-	}
-	command->own_fd = pair[1];
-}
-
-static void frontend_send_memory(struct frontend *frontend)
-{
-	const struct memory_region *memory = &frontend->options.memory;
-	struct vhost_user_mem_table table = { .region_count = 1 };
-
-	table.xen_regions[0] = (struct vhost_user_xen_region){
-		.region = {
-			.guest_address = memory->guest_address,
-			.size = memory->size,
-			.user_address = memory->user_address,
-			.mmap_offset = memory->mmap_offset,
-		},
-		.xen_flags = memory->xen_flags,
-		.xen_domid = memory->xen_domid,
-	};
-	frontend_tell(frontend, VHOST_USER_SET_MEM_TABLE, &table,
-	    offsetof(struct vhost_user_mem_table, xen_regions[1]), frontend->options.memory_fd, -1);
-}
-
-static int frontend_answer_queue_num(
-    struct frontend *frontend, const struct vhost_user_message *reply)
-{
-	if (reply->size != sizeof(reply->payload.u64))
-		return -EPROTO;
-	if (reply->payload.u64 < frontend->options.queues) {
-		log_error("%s: the worker has %llu queues, %u are needed", frontend->options.name,
-		    (unsigned long long)reply->payload.u64, frontend->options.queues);
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-static int frontend_answer_protocol_features(
-    struct frontend *frontend, const struct vhost_user_message *reply)
-{
-	uint64_t offered = reply->payload.u64;
-
-	if (reply->size != sizeof(offered))
-		return -EPROTO;
-	if (PROTOCOL_NEEDED & ~offered) {
-		log_error("%s: the worker lacks vhost-user protocol features %#llx (XEN_MMAP, "
-			  "CONFIG): it is not made for Xen",
-		    frontend->options.name, (unsigned long long)(PROTOCOL_NEEDED & ~offered));
-		return -ENOTSUP;
-	}
-	offered &= PROTOCOL_WANTED;
-	frontend_tell_u64(frontend, VHOST_USER_SET_PROTOCOL_FEATURES, offered);
-	frontend->protocol_features = offered;
-	frontend_tell(frontend, VHOST_USER_SET_OWNER, NULL, 0, -1, -1);
-	if (offered & F(MQ))
-		frontend_ask(frontend, VHOST_USER_GET_QUEUE_NUM, NULL, 0, frontend_answer_queue_num,
-		    NULL, NULL);
-	if (offered & F(BACKEND_REQ))
-		frontend_open_backend_channel(frontend);
-	frontend_send_memory(frontend);
-	frontend_get_config(frontend, frontend_handshaken, frontend);
-	frontend_pump(frontend);
-	return 0;
-}
-
-static int frontend_answer_features(
-    struct frontend *frontend, const struct vhost_user_message *reply)
-{
-	if (reply->size != sizeof(reply->payload.u64) ||
-	    !(reply->payload.u64 & (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)))
-		return -EPROTO;
-	frontend->features = reply->payload.u64 & ~(UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES);
-	frontend_ask(frontend, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0,
-	    frontend_answer_protocol_features, NULL, NULL);
-	frontend_pump(frontend);
-	return 0;
 }
 
 /* -------------------------------------------------------- starting, stopping */
@@ -498,7 +421,7 @@ static void frontend_add_queue(
 	};
 
 	assert(index < frontend->options.queues);
-	frontend->started[index] = true;
+	frontend->state->started[index] = true;
 	frontend_tell_queue_state(frontend, VHOST_USER_SET_VRING_NUM, index, queue->size);
 	frontend_tell_queue_state(frontend, VHOST_USER_SET_VRING_BASE, index, 0);
 	frontend_tell(frontend, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), -1, (int)index);
@@ -516,7 +439,7 @@ void frontend_start(
 	for (unsigned i = 0; i < frontend->options.queues; i++)
 		if (queues[i])
 			frontend_add_queue(frontend, i, queues[i]);
-	if (frontend->protocol_features & F(STATUS))
+	if (frontend->state->protocol_features & F(STATUS))
 		frontend_tell_u64(frontend, VHOST_USER_SET_STATUS, STATUS_RUNNING);
 	frontend_pump(frontend);
 }
@@ -528,13 +451,12 @@ void frontend_start_queue(
 	frontend_pump(frontend);
 }
 
-static int frontend_answer_vring_base(
-    struct frontend *frontend, const struct vhost_user_message *reply)
+static int frontend_answer_vring_base(struct frontend *frontend, struct vhost_user_message *reply)
 {
 	return reply->size == sizeof(reply->payload.state) ? 0 : -EPROTO;
 }
 
-static int frontend_answer_fence(struct frontend *frontend, const struct vhost_user_message *reply)
+static int frontend_answer_fence(struct frontend *frontend, struct vhost_user_message *reply)
 {
 	return reply->size == sizeof(reply->payload.u64) ? 0 : -EPROTO;
 }
@@ -543,7 +465,7 @@ void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_don
 {
 	struct vhost_user_vring_state state = { .index = index };
 
-	frontend->started[index] = false;
+	frontend->state->started[index] = false;
 	/* The back end must "stop ring upon receiving VHOST_USER_GET_VRING_BASE". */
 	frontend_ask(frontend, VHOST_USER_GET_VRING_BASE, &state, sizeof(state),
 	    frontend_answer_vring_base, done, data);
@@ -553,11 +475,11 @@ void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_don
 void frontend_reset(struct frontend *frontend, frontend_done done, void *data)
 {
 	for (unsigned i = 0; i < frontend->options.queues; i++)
-		if (frontend->started[i])
+		if (frontend->state->started[i])
 			frontend_stop_queue(frontend, i, NULL, NULL);
-	if (frontend->protocol_features & F(STATUS))
+	if (frontend->state->protocol_features & F(STATUS))
 		frontend_tell_u64(frontend, VHOST_USER_SET_STATUS, 0);
-	else if (frontend->protocol_features & F(RESET_DEVICE))
+	else if (frontend->state->protocol_features & F(RESET_DEVICE))
 		frontend_tell(frontend, VHOST_USER_RESET_DEVICE, NULL, 0, -1, -1);
 	/* Messages are taken in order: when this one is answered, those before are done, also by
 	 * a back end that does not acknowledge. */
@@ -580,12 +502,35 @@ void frontend_write_config(struct frontend *frontend, uint32_t offset, const voi
 
 uint64_t frontend_features(const struct frontend *frontend)
 {
-	return frontend->features;
+	return frontend->state->features;
 }
 
 const void *frontend_config(const struct frontend *frontend)
 {
-	return frontend->config;
+	return frontend->state->config;
+}
+
+int frontend_take_inflight_fd(struct frontend *frontend)
+{
+	int fd = frontend->inflight_fd;
+
+	frontend->inflight_fd = -1;
+	return fd;
+}
+
+bool frontend_restored(const struct frontend *frontend)
+{
+	return frontend->restored;
+}
+
+int frontend_socket(const struct frontend *frontend)
+{
+	return frontend->socket;
+}
+
+int frontend_backend_socket(const struct frontend *frontend)
+{
+	return frontend->backend_socket;
 }
 
 /* ----------------------------------------------------------------- life time */
@@ -606,6 +551,8 @@ void frontend_destroy(struct frontend *frontend)
 	sd_event_source_disable_unref(frontend->failure);
 	vhost_user_receiver_finish(&frontend->receiver);
 	vhost_user_receiver_finish(&frontend->backend_receiver);
+	if (frontend->inflight_fd >= 0)
+		close(frontend->inflight_fd);
 	if (frontend->backend_socket >= 0)
 		close(frontend->backend_socket);
 	if (frontend->socket >= 0)
@@ -614,7 +561,27 @@ void frontend_destroy(struct frontend *frontend)
 	free(frontend);
 }
 
-int frontend_create(const struct frontend_options *options, int socket, struct frontend **out)
+static int frontend_watch(struct frontend *frontend, int socket)
+{
+	sd_event *event = frontend->options.event;
+	int error =
+	    sd_event_add_io(event, &frontend->io, socket, EPOLLIN, frontend_dispatch_io, frontend);
+
+	if (error >= 0)
+		error = sd_event_add_time_relative(event, &frontend->deadline, CLOCK_MONOTONIC, 0,
+		    0, frontend_dispatch_deadline, frontend);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(frontend->deadline, SD_EVENT_OFF);
+	if (error >= 0)
+		error = sd_event_add_defer(
+		    event, &frontend->failure, frontend_dispatch_failure, frontend);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(frontend->failure, SD_EVENT_OFF);
+	return error;
+}
+
+static int frontend_new(
+    const struct frontend_options *options, int socket, int backend_socket, struct frontend **out)
 {
 	struct frontend *frontend = calloc(1, sizeof(*frontend));
 	int error;
@@ -623,32 +590,65 @@ int frontend_create(const struct frontend_options *options, int socket, struct f
 	if (!frontend)
 		return -ENOMEM;
 	frontend->options = *options;
+	frontend->state = options->state;
 	sd_event_ref(options->event);
-	frontend->backend_socket = -1;
-	frontend->socket = -1; /* not ours until all went well */
+	/* The sockets are not ours until all went well. */
+	frontend->socket = frontend->backend_socket = frontend->inflight_fd = -1;
+	frontend->config_asked = true; /* by the handshake */
 	vhost_user_receiver_init(&frontend->receiver, socket);
-
-	error = sd_event_add_io(
-	    options->event, &frontend->io, socket, EPOLLIN, frontend_dispatch_io, frontend);
-	if (error >= 0)
-		error = sd_event_add_time_relative(options->event, &frontend->deadline,
-		    CLOCK_MONOTONIC, 0, 0, frontend_dispatch_deadline, frontend);
-	if (error >= 0)
-		error = sd_event_source_set_enabled(frontend->deadline, SD_EVENT_OFF);
-	if (error >= 0)
-		error = sd_event_add_defer(
-		    options->event, &frontend->failure, frontend_dispatch_failure, frontend);
-	if (error >= 0)
-		error = sd_event_source_set_enabled(frontend->failure, SD_EVENT_OFF);
+	error = frontend_watch(frontend, socket);
+	if (error >= 0 && backend_socket >= 0)
+		error = frontend_watch_backend_channel(frontend, backend_socket);
 	if (error < 0) {
 		log_error("%s: cannot watch the worker: %s", options->name, strerror(-error));
 		frontend_destroy(frontend);
 		return error;
 	}
 	frontend->socket = socket;
-	frontend_ask(
-	    frontend, VHOST_USER_GET_FEATURES, NULL, 0, frontend_answer_features, NULL, NULL);
-	frontend_pump(frontend);
+	frontend->backend_socket = backend_socket;
 	*out = frontend;
+	return 0;
+}
+
+int frontend_create(const struct frontend_options *options, int socket, struct frontend **out)
+{
+	struct frontend_state *state = options->state;
+	int error = frontend_new(options, socket, -1, out);
+
+	if (error)
+		return error;
+	frontend_set_settled(*out, false);
+	state->features = state->protocol_features = 0;
+	memset(state->started, 0, sizeof(state->started));
+	if (options->inflight_fd < 0)
+		state->inflight_size = 0;
+	frontend_begin_handshake(*out);
+	return 0;
+}
+
+static int frontend_answer_drained(struct frontend *frontend, struct vhost_user_message *reply)
+{
+	return 0;
+}
+
+int frontend_adopt(
+    const struct frontend_options *options, int socket, int backend_socket, struct frontend **out)
+{
+	struct vhost_user_config config = { 0 };
+	int error;
+
+	assert(options->state->settled);
+	error = frontend_new(options, socket, backend_socket, out);
+	if (error)
+		return error;
+	/* Answers are echoes of their questions' sizes: a size that no predecessor has asked for
+	 * (they ask for all, and our number is new) tells ours from theirs. */
+	options->state->generation++;
+	config.size = 1 + options->state->generation % (VHOST_USER_CONFIG_MAX - 1);
+	(*out)->drain_until = config.size;
+	frontend_ask(*out, VHOST_USER_GET_CONFIG, &config,
+	    VHOST_USER_CONFIG_HEADER_SIZE + config.size, frontend_answer_drained, NULL, NULL);
+	frontend_get_config(*out, frontend_handshaken, *out);
+	frontend_pump(*out);
 	return 0;
 }

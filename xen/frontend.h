@@ -19,6 +19,24 @@
 
 struct frontend;
 
+/*
+ * What a successor of this process must know of the conversation. In the caller's memory (zeroed at
+ * first), where a successor finds it, and changed in place; nobody else changes it.
+ */
+struct frontend_state {
+	uint64_t features;          /* on offer */
+	uint64_t protocol_features; /* negotiated */
+	uint32_t generation;        /* takeovers so far */
+	/* The handshake is over, and no command that changes the back end is queued or waits for
+	 * its answer: frontend_adopt() can take the connection over at this point. */
+	uint8_t settled;
+	uint8_t started[FRONTEND_QUEUES_MAX];
+	/* The file of requests in flight; size 0: there is none. */
+	uint64_t inflight_size, inflight_offset;
+	uint16_t inflight_queues, inflight_queue_size;
+	uint8_t config[VHOST_USER_CONFIG_MAX];
+};
+
 struct frontend_listener {
 	/* The handshake is over: features and configuration space are known. */
 	void (*ready)(void *data);
@@ -39,10 +57,15 @@ struct frontend_options {
 	    *limit;           /* of lines that a guest can provoke (through a worker); not owned */
 	sd_event *event;      /* not owned (a reference is taken) */
 	unsigned queues;      /* at most FRONTEND_QUEUES_MAX */
+	uint16_t queue_size;  /* the largest */
 	uint64_t hello_usec;  /* how long the back end may take to initialise */
 	uint64_t answer_usec; /* how long any later answer may take */
 	struct memory_region memory;
 	int memory_fd; /* not owned; open until ready() or failed() */
+	/* The file that a dead back end has left (state says its size), or -1. Not owned; open
+	 * until ready() or failed(). */
+	int inflight_fd;
+	struct frontend_state *state; /* not owned */
 	struct frontend_listener listener;
 };
 
@@ -58,6 +81,15 @@ typedef void (*frontend_done)(void *data);
 /* Begins the handshake. Takes over @socket, a connected stream socket, on success. */
 int frontend_create(const struct frontend_options *options, int socket, struct frontend **frontend);
 
+/*
+ * Goes on with a connection that a predecessor has settled (state->settled): ready() follows when
+ * what the back end had still to say to it is drained, and the configuration space is fresh. Takes
+ * over @socket and @backend_socket (-1: there is none) on success. memory_fd and inflight_fd do not
+ * matter.
+ */
+int frontend_adopt(const struct frontend_options *options, int socket, int backend_socket,
+    struct frontend **frontend);
+
 /* Closes the connection; no callback follows. Accepts NULL. */
 void frontend_destroy(struct frontend *frontend);
 
@@ -65,6 +97,19 @@ void frontend_destroy(struct frontend *frontend);
  * configuration space, VHOST_USER_CONFIG_MAX bytes. */
 uint64_t frontend_features(const struct frontend *frontend);
 const void *frontend_config(const struct frontend *frontend);
+
+/* After ready(): the file of requests in flight that the back end has made, the caller's from then
+ * on, to keep as long as the back end lives. -1: it took options.inflight_fd, knows none of this,
+ * or the file was given away. */
+int frontend_take_inflight_fd(struct frontend *frontend);
+
+/* After ready(): the back end took what its predecessor left (options.inflight_fd). If not, it
+ * begins empty, with a new file. */
+bool frontend_restored(const struct frontend *frontend);
+
+/* The sockets, for whoever is to adopt the connection. Not the caller's. */
+int frontend_socket(const struct frontend *frontend);
+int frontend_backend_socket(const struct frontend *frontend); /* -1: there is none */
 
 /* DRIVER_OK: the driver's features, and those of @queues (options.queues of them) that are not
  * NULL. frontend_start_queue() is for one that becomes ready later. */

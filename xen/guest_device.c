@@ -53,6 +53,7 @@ struct guest_device {
 	struct irq_line irq;
 	struct worker_process *worker;
 	struct frontend *frontend;
+	struct frontend_state frontend_state;
 	int gntdev; /* on its way to the worker; -1: there */
 	int kick_fds[GPU_QUEUES], call_fd, error_fd;
 	bool kicks_bound[GPU_QUEUES];
@@ -404,10 +405,13 @@ static int guest_device_connect(struct guest_device *device, int socket)
 		.limit = &device->limit,
 		.event = device->options.event,
 		.queues = GPU_QUEUES,
+		.queue_size = QUEUE_SIZE,
 		.hello_usec = HELLO_USEC,
 		.answer_usec = ANSWER_USEC,
 		.memory = memory_grant_region(device->device.domid),
 		.memory_fd = device->gntdev,
+		.inflight_fd = -1,
+		.state = &device->frontend_state,
 		.listener = {
 			.ready = guest_device_ready,
 			.config_changed = guest_device_config_changed,

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,9 +22,10 @@
 
 struct worker_process {
 	struct worker_process_options options;
-	pid_t pid;
-	bool dismissed, gone;
-	sd_event_source *child, *timer;
+	pid_t pid; /* for people; the process is pidfd's */
+	int pidfd;
+	bool child, dismissed, gone;
+	sd_event_source *end, *timer;
 };
 
 char *worker_process_find(const char *path)
@@ -49,24 +52,36 @@ char *worker_process_find(const char *path)
 	return strdup("gpudom-worker"); /* posix_spawnp() looks in $PATH */
 }
 
-static int worker_process_exited(sd_event_source *source, const siginfo_t *info, void *data)
+static void worker_process_log_end(struct worker_process *worker)
 {
-	struct worker_process *worker = data;
 	const char *name = worker->options.name;
+	siginfo_t info = { 0 };
 
-	worker->gone = true;
-	sd_event_source_set_enabled(worker->timer, SD_EVENT_OFF);
-	if (info->si_code != CLD_EXITED)
+	if (worker->child && waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0)
+		log_error("%s: cannot learn how the worker (pid %d) has ended: %s", name,
+		    (int)worker->pid, strerror(errno));
+	/* Of a process that is not our child, and of one in order, info stays 0. */
+	if (info.si_code && info.si_code != CLD_EXITED)
 		log_guest(worker->options.limit,
 		    "%s: the worker (pid %d) was ended by signal %d (%s)", name, (int)worker->pid,
-		    info->si_status, strsignal(info->si_status));
-	else if (info->si_status)
+		    info.si_status, strsignal(info.si_status));
+	else if (info.si_status)
 		log_guest(worker->options.limit,
 		    "%s: the worker (pid %d) has failed with status %d", name, (int)worker->pid,
-		    info->si_status);
+		    info.si_status);
 	else if (!worker->dismissed)
 		log_guest(worker->options.limit, "%s: the worker (pid %d) has ended", name,
 		    (int)worker->pid);
+}
+
+static int worker_process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker_process *worker = data;
+
+	worker->gone = true;
+	sd_event_source_set_enabled(worker->end, SD_EVENT_OFF);
+	sd_event_source_set_enabled(worker->timer, SD_EVENT_OFF);
+	worker_process_log_end(worker);
 	worker->options.exited(worker->options.data);
 	return 0;
 }
@@ -84,7 +99,7 @@ static int worker_process_overdue(sd_event_source *source, uint64_t usec, void *
 void worker_process_kill(struct worker_process *worker)
 {
 	if (!worker->gone)
-		sd_event_source_send_child_signal(worker->child, SIGKILL, NULL, 0);
+		pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
 void worker_process_dismiss(struct worker_process *worker)
@@ -160,11 +175,9 @@ out:
 static int worker_process_watch(struct worker_process *worker)
 {
 	sd_event *event = worker->options.event;
-	int error = sd_event_add_child(
-	    event, &worker->child, worker->pid, WEXITED, worker_process_exited, worker);
+	int error = sd_event_add_io(
+	    event, &worker->end, worker->pidfd, EPOLLIN, worker_process_ended, worker);
 
-	if (error >= 0)
-		error = sd_event_source_set_child_process_own(worker->child, true);
 	if (error >= 0)
 		error = sd_event_add_time_relative(
 		    event, &worker->timer, CLOCK_MONOTONIC, 0, 0, worker_process_overdue, worker);
@@ -176,15 +189,25 @@ static int worker_process_watch(struct worker_process *worker)
 	return error;
 }
 
+static struct worker_process *worker_process_new(const struct worker_process_options *options)
+{
+	struct worker_process *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	worker->options = *options;
+	worker->pidfd = -1;
+	return worker;
+}
+
 int worker_process_create(
     const struct worker_process_options *options, int *socket_fd, struct worker_process **out)
 {
-	struct worker_process *worker = calloc(1, sizeof(*worker));
+	struct worker_process *worker = worker_process_new(options);
 	int pair[2], error;
 
 	if (!worker)
 		return -ENOMEM;
-	worker->options = *options;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		error = -errno;
 		log_error("%s: cannot make a socket pair: %s", options->name, strerror(-error));
@@ -194,6 +217,14 @@ int worker_process_create(
 	close(pair[1]);
 	if (error)
 		goto error_pair;
+	worker->child = true;
+	/* Our child: its id is its own until we have waited for it. */
+	worker->pidfd = pidfd_open(worker->pid, 0);
+	if (worker->pidfd < 0) {
+		error = -errno;
+		log_error("%s: cannot watch the worker: %s", options->name, strerror(-error));
+		goto error_child;
+	}
 	error = worker_process_watch(worker);
 	if (error)
 		goto error_pair;
@@ -202,6 +233,9 @@ int worker_process_create(
 	*out = worker;
 	return 0;
 
+error_child:
+	kill(worker->pid, SIGKILL);
+	waitpid(worker->pid, NULL, 0);
 error_pair:
 	close(pair[0]);
 error_worker:
@@ -209,16 +243,70 @@ error_worker:
 	return error;
 }
 
-void worker_process_destroy(struct worker_process *worker)
+/* The process id behind a pidfd, for people; -1: it is gone, or unknown. */
+static pid_t worker_process_read_pid(int pidfd)
+{
+	char path[64], line[128];
+	int pid = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	fclose(file);
+	return pid;
+}
+
+int worker_process_adopt(
+    const struct worker_process_options *options, int pidfd, struct worker_process **out)
+{
+	struct worker_process *worker = worker_process_new(options);
+	int error;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->pid = worker_process_read_pid(pidfd);
+	worker->pidfd = pidfd;
+	error = worker_process_watch(worker);
+	if (error) {
+		worker->pidfd = -1; /* is the caller's again */
+		worker_process_destroy(worker);
+		return error;
+	}
+	*out = worker;
+	return 0;
+}
+
+int worker_process_pidfd(const struct worker_process *worker)
+{
+	return worker->pidfd;
+}
+
+void worker_process_release(struct worker_process *worker)
 {
 	if (!worker)
 		return;
-	if (worker->pid > 0 && !worker->child) {
-		/* Never watched. */
-		kill(worker->pid, SIGKILL);
-		waitpid(worker->pid, NULL, 0);
-	}
-	sd_event_source_disable_unref(worker->child); /* kills and reaps, see above */
+	sd_event_source_disable_unref(worker->end);
 	sd_event_source_disable_unref(worker->timer);
+	if (worker->pidfd >= 0)
+		close(worker->pidfd);
 	free(worker);
+}
+
+void worker_process_destroy(struct worker_process *worker)
+{
+	siginfo_t info;
+
+	if (!worker)
+		return;
+	if (worker->pidfd >= 0 && !worker->gone) {
+		worker_process_kill(worker);
+		if (worker->child)
+			waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED);
+	}
+	worker_process_release(worker);
 }

@@ -35,6 +35,7 @@ struct rig {
 	sd_event *event;
 	struct frontend *frontend;
 	struct frontend_options options;
+	struct frontend_state state;
 	struct log_limit limit;
 	unsigned ready, config_changed, failed, done, refused;
 	unsigned refused_queue;
@@ -138,10 +139,13 @@ static void rig_init(struct rig *rig)
 		.limit = &rig->limit,
 		.event = rig->event,
 		.queues = 2,
+		.queue_size = GRANT_RING_SIZE,
 		.hello_usec = UINT64_C(60) * 1000000,
 		.answer_usec = UINT64_C(60) * 1000000,
 		.memory = memory_grant_region(DOMID),
 		.memory_fd = gntdev_open(),
+		.inflight_fd = -1,
+		.state = &rig->state,
 		.listener = {
 			.ready = on_ready,
 			.config_changed = on_config_changed,
