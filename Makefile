@@ -16,9 +16,10 @@ INSTALL ?= install
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1)  $@')
 
-PROGRAMS := gpudom-worker gpudomd gpudom-bench
+PROGRAMS := gpudom-worker gpudomd gpudom-keeper gpudom-bench
 main-gpudom-worker := tools/gpudom_worker.c
 main-gpudomd := xen/gpudomd.c
+main-gpudom-keeper := tools/gpudom_keeper.c
 main-gpudom-bench := tools/gpudom_bench.c
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
@@ -125,7 +126,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK
 
 # ---------------------------------------------------------------- tests
 
-test-programs: $(addprefix $(BUILD)/,$(tests)) $(if $(filter gpudom-worker,$(PROGRAMS)),$(BUILD)/gpudom-worker)
+test-programs: $(addprefix $(BUILD)/,$(tests) gpudom-worker gpudom-keeper)
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
 # Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, and
@@ -183,7 +184,7 @@ install: all man
 		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gpudom
 	$(INSTALL) -m 755 $(BUILD)/gpudom-worker $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(BUILD)/gpudom-bench $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 755 $(BUILD)/gpudomd $(DESTDIR)$(PREFIX)/sbin/
+	$(INSTALL) -m 755 $(BUILD)/gpudomd $(BUILD)/gpudom-keeper $(DESTDIR)$(PREFIX)/sbin/
 	for page in $(patsubst man/%.scd,%,$(man_pages)); do \
 		$(INSTALL) -D -m 644 $(BUILD)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
@@ -197,7 +198,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make               build gpudomd, gpudom-worker, gpudom-bench into $(BUILD)'
+	@echo 'make               build gpudomd, gpudom-keeper, gpudom-worker, gpudom-bench into $(BUILD)'
 	@echo 'make demo          a stock guest under QEMU draws through gpudom; demo.png'
 	@echo 'make xen-demo      the same on a real Xen (emulated), in a driver domain; xen-demo.png'
 	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
