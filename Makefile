@@ -106,8 +106,10 @@ $(BUILD)/obj/render/pixel.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),,-O3)
 
 # Objects that stand in for some of the library's in a test: they come first.
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
-fakes-xen/frontend_test := tests/xen/fake_gntdev.c
-fakes-xen/daemon_test := $(addprefix tests/xen/fake_,gntdev.c xen.c xenstore.c)
+fakes-xen/memory_foreign_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c)
+fakes-xen/memory_kinds_test := $(fakes-xen/memory_foreign_test)
+fakes-xen/frontend_test := $(fakes-xen/memory_foreign_test)
+fakes-xen/daemon_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c xen.c xenstore.c)
 fakes-xen/daemon_keys_test := $(fakes-xen/daemon_test)
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guest memory, however it is reached: mmap of a front end's regions
- * (memory_mmap.c) or grants (xen/memory_grant.c). Device code cannot tell.
+ * (memory_mmap.c), grants (xen/memory_grant.c) or foreign maps (xen/memory_foreign.c). Device
+ * code cannot tell.
  *
  * Addresses are the bus addresses that the driver wrote into its descriptors;
  * with grants they carry a grant reference (bit 63 | reference << 12 | offset).
@@ -63,8 +64,20 @@ struct guest_memory_impl {
 	void (*unmap)(struct guest_memory *memory, struct memory_map *map);
 };
 
+/* What reaching the guest's memory has cost: calls to the kernel, each of which is one hypercall or
+ * one batch of them. Copies to and from what is mapped already cost none, so memory by mmap stays
+ * at 0. */
+struct memory_statistics {
+	uint64_t map_calls, unmap_calls; /* a failed map is one, too */
+	uint64_t copy_calls;             /* grant copies */
+	uint64_t segments;               /* parts of pages that copies consisted of */
+	uint64_t pages_mapped;           /* by all map calls */
+	uint64_t maps;                   /* that are there now */
+};
+
 struct guest_memory {
 	const struct guest_memory_impl *impl;
+	struct memory_statistics statistics; /* kept by the implementation, read by anyone */
 };
 
 /* Frees everything; every map must have been unmapped. Accepts NULL. */
@@ -103,6 +116,10 @@ int memory_map(struct guest_memory *memory, const struct memory_piece *pieces, s
 
 /* Accepts a NULL map. */
 void memory_unmap(struct guest_memory *memory, struct memory_map *map);
+
+/* For implementations: appends [address, +length) to the iov, joined with the entry before where
+ * they touch. There must be room for one more. */
+void memory_map_append(struct memory_map *map, void *address, size_t length);
 
 /* Memory of a front end that shares it by file descriptor: regions are mapped when added.
  * -ENOMEM. */

@@ -16,9 +16,10 @@ struct vhost_user_options {
 	sd_event *event;              /* not owned (a reference is taken) */
 	struct virtio_device *device; /* not owned, outlives the connection */
 
-	/* Makes guest memory for regions with Xen flags (XEN_MMAP); NULL: the feature is not
-	 * offered. Regions without flags use memory_mmap_create(). */
-	int (*create_xen_memory)(struct guest_memory **memory);
+	/* Makes the kind of guest memory that a region with Xen flags (XEN_MMAP) asks for, whose
+	 * first one is @region; NULL: the feature is not offered. Regions without flags use
+	 * memory_mmap_create(). */
+	int (*create_xen_memory)(const struct memory_region *region, struct guest_memory **memory);
 
 	/* VHOST_USER_GPU_SET_SOCKET: takes the descriptor over. NULL: closed. */
 	void (*gpu_socket)(void *data, int fd);

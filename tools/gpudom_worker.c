@@ -23,7 +23,7 @@
 #include "render/soft.h"
 #include "render/virgl.h"
 #include "tools/worker_options.h"
-#include "xen/memory_grant.h"
+#include "xen/memory_xen.h"
 
 struct worker {
 	struct worker_options options;
@@ -129,7 +129,7 @@ static int worker_serve(struct worker *worker, int fd)
 	const struct vhost_user_options options = {
 		.event = worker->event,
 		.device = worker->device,
-		.create_xen_memory = memory_grant_create,
+		.create_xen_memory = memory_xen_create,
 		.gpu_socket = worker_on_gpu_socket,
 		.closed = worker_on_closed,
 		.data = worker,

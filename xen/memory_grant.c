@@ -21,8 +21,8 @@ struct memory_grant {
 	struct guest_memory base;
 	int fd;                      /* gntdev, or -1: no region */
 	struct memory_region region; /* size 0: removed, while maps are left */
-	size_t maps;                 /* live ones */
 	bool copy_by_map;            /* grant copy is not to be had here */
+	struct log_limit limit;
 };
 
 struct memory_grant_map {
@@ -82,11 +82,6 @@ static int memory_grant_add_region(
 	struct memory_grant *grant = memory_grant_from(memory);
 	int error;
 
-	if (region->xen_flags & MEMORY_XEN_FOREIGN) {
-		log_error("The front end wants guest memory by foreign mapping, which is not "
-			  "supported: give the guest grant_usage=1 in its virtio= line");
-		return -EINVAL;
-	}
 	if (region->xen_flags != (MEMORY_XEN_GRANT | MEMORY_XEN_NO_ADVANCE_MAP) ||
 	    !(region->guest_address & MEMORY_GRANT_ADDRESS) ||
 	    region->guest_address != region->user_address || !region->size ||
@@ -112,7 +107,7 @@ static int memory_grant_add_region(
 /* Maps that outlive their region are unmapped through its descriptor. */
 static void memory_grant_close(struct memory_grant *grant)
 {
-	if (grant->maps || grant->region.size)
+	if (grant->base.statistics.maps || grant->region.size)
 		return;
 	close(grant->fd);
 	grant->fd = -1;
@@ -149,12 +144,17 @@ static int memory_grant_translate_user(
 }
 
 /* Checks all pieces and adds up what they span. */
-static int memory_grant_measure(const struct memory_grant *grant, const struct memory_piece *pieces,
+static int memory_grant_measure(struct memory_grant *grant, const struct memory_piece *pieces,
     size_t count, size_t *pages, size_t *bytes)
 {
 	*pages = 0;
 	*bytes = 0;
 	for (size_t i = 0; i < count; i++) {
+		if (!(pieces[i].address & MEMORY_GRANT_ADDRESS))
+			log_guest(&grant->limit,
+			    "the guest's address %#llx is no grant: its kernel needs "
+			    "CONFIG_XEN_VIRTIO, and an iommus property in the device tree",
+			    (unsigned long long)pieces[i].address);
 		if (!piece_is_valid(&pieces[i]) ||
 		    !memory_grant_reachable(grant, pieces[i].address, pieces[i].length))
 			return -EFAULT;
@@ -166,19 +166,6 @@ static int memory_grant_measure(const struct memory_grant *grant, const struct m
 }
 
 /* ------------------------------------------------------------------- mapping */
-
-/* Appends [address, +length), joined with the entry before where they touch. */
-static void iov_append(struct memory_map *map, uint8_t *address, size_t length)
-{
-	struct iovec *last = map->iov_count ? &map->iov[map->iov_count - 1] : NULL;
-
-	if (last && (uint8_t *)last->iov_base + last->iov_len == address)
-		last->iov_len += length;
-	else
-		map->iov[map->iov_count++] =
-		    (struct iovec){ .iov_base = address, .iov_len = length };
-	map->size += length;
-}
 
 /*
  * The runs of all pieces, and where each piece begins, as page numbers in the map. A
@@ -246,19 +233,21 @@ static int memory_grant_map(struct guest_memory *memory, const struct memory_pie
 		goto fail;
 	error = gntdev_map(grant->fd, (uint16_t)grant->region.xen_domid, runs, run_count,
 	    access & MEMORY_WRITE, &map->mapped);
+	grant->base.statistics.map_calls++;
 	if (error)
 		goto fail;
+	grant->base.statistics.maps++;
+	grant->base.statistics.pages_mapped += pages;
 
 	map->base.iov = map->iov;
 	for (size_t i = 0; i < count; i++)
 		if (pieces[i].length)
-			iov_append(&map->base,
+			memory_map_append(&map->base,
 			    (uint8_t *)map->mapped.address + first_pages[i] * GNTDEV_PAGE_SIZE +
 				(pieces[i].address & (GNTDEV_PAGE_SIZE - 1)),
 			    pieces[i].length);
 	free(first_pages);
 	free(runs);
-	grant->maps++;
 	*out = &map->base;
 	return 0;
 
@@ -276,7 +265,8 @@ static void memory_grant_unmap(struct guest_memory *memory, struct memory_map *b
 
 	gntdev_unmap(grant->fd, &map->mapped);
 	free(map);
-	grant->maps--;
+	grant->base.statistics.unmap_calls++;
+	grant->base.statistics.maps--;
 	memory_grant_close(grant);
 }
 
@@ -364,6 +354,8 @@ static int memory_grant_copy(struct guest_memory *memory, const struct memory_pi
 			return -ENOMEM;
 	}
 	n = memory_grant_cut(pieces, count, local, size, segments);
+	grant->base.statistics.copy_calls++;
+	grant->base.statistics.segments += n;
 	error = gntdev_copy(grant->fd, (uint16_t)grant->region.xen_domid, direction, segments, n);
 	if (segments != small)
 		free(segments);

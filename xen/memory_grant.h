@@ -16,7 +16,7 @@
 #define MEMORY_GRANT_ADDRESS (UINT64_C(1) << 63)
 #define MEMORY_GRANT_SIZE (UINT64_C(1) << (32 + 12)) /* references have 32 bits */
 
-/* Fits struct vhost_user_options.create_xen_memory. -ENOMEM. */
+/* -ENOMEM. */
 int memory_grant_create(struct guest_memory **memory);
 
 /* The region that makes all grants of @domid reachable. */

@@ -24,6 +24,7 @@
 #include "tests/xen/fake_xenstore.h"
 #include "tests/xen/grant_ring.h"
 #include "xen/daemon.h"
+#include "xen/memory_xen.h"
 
 /* After what they need. */
 #include <xen/hvm/ioreq.h>
@@ -63,7 +64,7 @@ static inline int worker_main(int fd)
 	struct vhost_user *user;
 	struct vhost_user_options options = {
 		.device = &fake.device,
-		.create_xen_memory = memory_grant_create,
+		.create_xen_memory = memory_xen_create,
 		.closed = worker_closed,
 	};
 	int r;

@@ -26,6 +26,11 @@ static void fake_gntdev_attach(int fd, size_t pages)
 	fake_gntdev_memory = base + STATE_SIZE;
 }
 
+size_t fake_gntdev_offset(uint32_t page)
+{
+	return STATE_SIZE + (size_t)page * GNTDEV_PAGE_SIZE;
+}
+
 void fake_gntdev_finish(void)
 {
 	if (fake_gntdev_fd < 0)
@@ -117,8 +122,7 @@ static int fake_gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs
 			}
 			assert(mmap(address + (size_t)page * GNTDEV_PAGE_SIZE, GNTDEV_PAGE_SIZE,
 				   prot, MAP_SHARED | MAP_FIXED, fd,
-				   (off_t)(STATE_SIZE + (size_t)grant->page * GNTDEV_PAGE_SIZE)) !=
-			       MAP_FAILED);
+				   (off_t)fake_gntdev_offset(grant->page)) != MAP_FAILED);
 			page++;
 		}
 	*map = (struct gntdev_map){ .address = address, .pages = (uint32_t)pages };

@@ -19,9 +19,27 @@ struct fake_grant {
 	uint32_t page; /* of the memfd */
 };
 
+/* The same pages as frames of the guest's memory: fake_foreign.c. */
+#define FAKE_FOREIGN_FRAMES 4096
+struct fake_foreign {
+	uint16_t domid;                   /* whose they are */
+	bool absent[FAKE_FOREIGN_FRAMES]; /* by page */
+
+	/* Faults */
+	int open_error, map_error; /* of a whole call */
+	int policy_error;          /* of each page */
+	uint32_t fail_map_at;      /* page of a map that is refused; 0: none (counted from 1) */
+
+	/* Counters */
+	unsigned map_calls, maps;
+	size_t pages_mapped;
+};
+
 struct fake_gntdev {
 	uint32_t pages;
 	struct fake_grant grants[FAKE_GNTDEV_GRANTS];
+
+	struct fake_foreign foreign;
 
 	/* Faults */
 	int copy_error, check_error;
@@ -36,6 +54,9 @@ struct fake_gntdev {
 extern struct fake_gntdev *fake_gntdev;
 
 extern uint8_t *fake_gntdev_memory; /* as the guest sees it */
+
+/* Where page @page begins in the memfd. */
+size_t fake_gntdev_offset(uint32_t page);
 
 /* Begins anew with @pages of guest memory, nothing granted. */
 void fake_gntdev_reset(uint32_t pages);

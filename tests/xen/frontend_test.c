@@ -18,6 +18,7 @@
 #include "tests/unit/fake_device.h"
 #include "tests/xen/grant_ring.h"
 #include "xen/frontend.h"
+#include "xen/memory_xen.h"
 
 /* After what it needs. */
 #include <cmocka.h>
@@ -170,7 +171,7 @@ static int set_up(void **state)
 	static struct rig rig;
 	struct vhost_user_options options = {
 		.device = &rig.fake.device,
-		.create_xen_memory = memory_grant_create,
+		.create_xen_memory = memory_xen_create,
 		.closed = on_closed,
 		.data = &rig,
 	};
