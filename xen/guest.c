@@ -50,11 +50,7 @@ unsigned guest_served(const struct guest *guest)
 
 bool guest_is_alive(struct guest *guest)
 {
-	unsigned vcpus;
-
-	return xendevicemodel_nr_vcpus(
-		   ioreq_devicemodel(guest->server), guest->options.domid, &vcpus) == 0 ||
-	       errno != ESRCH;
+	return ioreq_is_alive(guest->server);
 }
 
 static bool guest_access(void *data, struct ioreq_access *access)

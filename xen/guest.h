@@ -47,7 +47,7 @@ uint16_t guest_domid(const struct guest *guest);
 /* "guest NAME", or "domain N" */
 const char *guest_title(const struct guest *guest);
 
-/* False: Xen knows the domain no more. */
+/* False: its domain is dead. */
 bool guest_is_alive(struct guest *guest);
 
 #endif

@@ -297,6 +297,15 @@ uint16_t ioreq_domid(const struct ioreq_server *server)
 	return server->options.domid;
 }
 
+/* A dead domain stays a zombie for as long as we have its page mapped, and still answers
+ * nr_vcpus; but Xen takes its servers away first. */
+bool ioreq_is_alive(struct ioreq_server *server)
+{
+	return xendevicemodel_get_ioreq_server_info(
+		   server->devicemodel, server->options.domid, server->id, NULL, NULL, NULL) == 0 ||
+	       (errno != ESRCH && errno != ENOENT);
+}
+
 /* ----------------------------------------------------------------- life time */
 
 /* Handles of its own for each guest, which can do nothing to another one. */

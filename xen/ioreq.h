@@ -62,4 +62,7 @@ xendevicemodel_handle *ioreq_devicemodel(struct ioreq_server *server);
 int ioreq_privcmd(struct ioreq_server *server);
 uint16_t ioreq_domid(const struct ioreq_server *server);
 
+/* False: the guest's domain is dead. */
+bool ioreq_is_alive(struct ioreq_server *server);
+
 #endif
