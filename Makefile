@@ -109,8 +109,9 @@ fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/memory_foreign_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c)
 fakes-xen/memory_kinds_test := $(fakes-xen/memory_foreign_test)
 fakes-xen/frontend_test := $(fakes-xen/memory_foreign_test)
-fakes-xen/daemon_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c xen.c xenstore.c)
-fakes-xen/daemon_keys_test := $(fakes-xen/daemon_test)
+fake_xen := $(addprefix tests/xen/fake_,gntdev.c foreign.c xen.c xen_calls.c evtchn.c xenstore.c)
+fakes-xen/daemon_test := $(fake_xen)
+fakes-xen/daemon_keys_test := $(fake_xen)
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \

@@ -32,6 +32,7 @@
 #include <cmocka.h>
 
 #define BASE 0x2000000u
+#define IRQ 33
 #define BACKEND "/local/domain/1/backend/virtio/2/0"
 #define STATUS "/local/domain/1/drivers/gpudom/status"
 #define FEATURES                                                                           \
@@ -171,10 +172,12 @@ static inline int tear_down(void **state)
 	struct rig *rig = *state;
 
 	daemon_destroy(rig->gpu_daemon);
-	assert_int_equal(fake_xen.handles, 0);
-	assert_int_equal(fake_xen.servers, 0);
-	assert_int_equal(fake_xen.kick_count, 0);
-	assert_int_equal(fake_xen.irqfd, -1);
+	assert_int_equal(fake_xen_handles(), 0);
+	assert_int_equal(fake_xen_servers(), 0);
+	assert_int_equal(fake_xen_kicks(), 0);
+	assert_int_equal(fake_xen_irqfds(), 0);
+	assert_int_equal(fake_xen_ranges(), 0);
+	assert_int_equal(fake_xen_bound(), 0);
 	config_finish(&rig->config);
 	sd_event_unref(rig->event);
 	fake_xenstore_reset();
@@ -195,8 +198,8 @@ static inline uint64_t rd_as(struct rig *rig, unsigned vcpu, uint32_t offset, ui
 {
 	uint64_t value;
 
-	assert_true(fake_xen_access(vcpu, false, BASE + offset, size, 0));
-	WAIT_FOR(rig, fake_xen_answered(vcpu, &value));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, vcpu, false, BASE + offset, size, 0));
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, vcpu, &value));
 	return value;
 }
 
@@ -209,8 +212,8 @@ static inline void wr(struct rig *rig, uint32_t offset, uint32_t value)
 {
 	uint64_t ignored;
 
-	assert_true(fake_xen_access(0, true, BASE + offset, 4, value));
-	WAIT_FOR(rig, fake_xen_answered(0, &ignored));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, 0, true, BASE + offset, 4, value));
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 0, &ignored));
 }
 
 static inline void bring_up(struct rig *rig)
@@ -249,17 +252,17 @@ static inline void bring_up(struct rig *rig)
 static inline void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
 {
 	uint16_t used = grant_ring_used(queue);
-	unsigned raised = fake_xen.raised;
+	struct fake_line *line = fake_line(FAKE_XEN_GUEST, IRQ);
+	unsigned raised = line->raised;
 
 	grant_ring_add(queue, fill);
 	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
-	WAIT_FOR(rig, grant_ring_used(queue) != used && fake_xen.raised > raised);
+	WAIT_FOR(rig, grant_ring_used(queue) != used && line->raised > raised);
 	assert_memory_equal(
 	    grant_ring_page(queue, PAGE_ANSWER), grant_ring_page(queue, PAGE_REQUEST), 16);
-	assert_int_equal(fake_xen.irq, 33);
 	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
 	wr(rig, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
-	assert_false(fake_xen.level);
+	assert_false(line->level);
 }
 
 static inline void start_guest(struct rig *rig)
@@ -270,10 +273,10 @@ static inline void start_guest(struct rig *rig)
 
 static inline void assert_gone(struct rig *rig)
 {
-	WAIT_FOR(rig, has(BACKEND "/frontend-id", NULL));
+	WAIT_FOR(rig, has(BACKEND "/frontend-id", NULL) && !fake_xen_handles());
 	assert_true(has(BACKEND "/state", NULL));
-	assert_int_equal(fake_xen.servers, 0);
-	assert_int_equal(fake_xen.handles, 0);
+	assert_int_equal(fake_xen_servers(), 0);
+	assert_int_equal(fake_xen_bound(), 0);
 	assert_int_equal(fake_gntdev->pages_mapped, 0);
 	assert_int_equal(daemon_served(rig->gpu_daemon), 0);
 }

@@ -11,8 +11,9 @@ static void a_guest_is_served_from_attach_to_detach(void **state)
 	run_daemon(rig);
 	start_guest(rig);
 	assert_int_equal(fake_xen.restricted, 3);
-	assert_int_equal(fake_xen.ranges[0].start, BASE);
-	assert_int_equal(fake_xen.ranges[0].end, BASE + 0x1ff);
+	assert_int_equal(fake_xen_ranges(), 1);
+	assert_int_equal(fake_guest(FAKE_XEN_GUEST)->servers[0].ranges[0].start, BASE);
+	assert_int_equal(fake_guest(FAKE_XEN_GUEST)->servers[0].ranges[0].end, BASE + 0x1ff);
 	assert_int_equal(daemon_served(rig->gpu_daemon), 1);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_ID), 16);
@@ -70,13 +71,12 @@ static void the_kernel_takes_kicks_and_interrupts(void **state)
 
 	run_daemon(rig);
 	start_guest(rig);
-	assert_int_equal(fake_xen.kick_count, 2);
-	assert_true(fake_xen.irqfd >= 0);
+	assert_int_equal(fake_xen_kicks(), 2);
+	assert_int_equal(fake_xen_irqfds(), 1);
 	bring_up(rig);
-	fake_xen.irq = 33; /* which only set_irq_level() would tell */
 	for (uint8_t i = 1; i <= 20; i++)
 		assert_served(rig, i % 2, i);
-	assert_int_equal(fake_xen.fast_kicks, 20);
+	assert_int_equal(fake_guest(FAKE_XEN_GUEST)->fast_kicks, 20);
 	detach();
 	assert_gone(rig);
 }
@@ -100,12 +100,12 @@ static void accesses_wait_for_the_worker(void **state)
 	run_daemon(rig);
 	attach();
 	/* As early as can be: the range is claimed before there is a worker. */
-	WAIT_FOR(rig, fake_xen.ranges[0].end);
+	WAIT_FOR(rig, fake_xen_ranges());
 	assert_true(has(BACKEND "/state", "2"));
-	assert_true(fake_xen_access(0, false, BASE + VIRTIO_MMIO_DEVICE_ID, 4, 0));
-	assert_true(fake_xen_access(1, false, BASE, 4, 0));
-	WAIT_FOR(rig, fake_xen_answered(0, &first));
-	WAIT_FOR(rig, fake_xen_answered(1, &second));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, 0, false, BASE + VIRTIO_MMIO_DEVICE_ID, 4, 0));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, 1, false, BASE, 4, 0));
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 0, &first));
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 1, &second));
 	assert_int_equal(first, 16);
 	assert_int_equal(second, 0x74726976);
 	assert_true(has(BACKEND "/state", "4"));
@@ -118,10 +118,10 @@ static void requests_of_other_types(void **state)
 
 	run_daemon(rig);
 	start_guest(rig);
-	fake_xen_request(0, IOREQ_TYPE_INVALIDATE, 0);
-	WAIT_FOR(rig, fake_xen_answered(0, &value));
-	fake_xen_request(1, IOREQ_TYPE_PCI_CONFIG, 0x80);
-	WAIT_FOR(rig, fake_xen_answered(1, &value));
+	fake_xen_request(FAKE_XEN_GUEST, 0, IOREQ_TYPE_INVALIDATE, 0);
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 0, &value));
+	fake_xen_request(FAKE_XEN_GUEST, 1, IOREQ_TYPE_PCI_CONFIG, 0x80);
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 1, &value));
 	assert_true(value == UINT64_MAX);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 }
@@ -162,9 +162,8 @@ static void the_toolstack_does_not_wait(void **state)
 	start_guest(rig);
 	bring_up(rig);
 	assert_served(rig, 0, 0x11);
-	fake_xen.gone = true;
+	fake_xen_destroy_guest(FAKE_XEN_GUEST);
 	fake_xenstore_remove("/local/domain/1/backend/virtio/2");
-	WAIT_FOR(rig, fake_xen.servers == 0);
 	assert_gone(rig);
 	assert_true(has(BACKEND "/state", NULL)); /* and was not written anew */
 }
@@ -176,9 +175,8 @@ static void the_domain_dies_without_good_byes(void **state)
 	run_daemon(rig);
 	start_guest(rig);
 	bring_up(rig);
-	fake_xen.gone = true;
+	fake_xen_destroy_guest(FAKE_XEN_GUEST);
 	fake_xenstore_fire("@releaseDomain");
-	WAIT_FOR(rig, fake_xen.servers == 0);
 	assert_gone(rig);
 }
 
@@ -188,7 +186,7 @@ static void the_guest_goes_while_its_worker_starts(void **state)
 
 	run_daemon(rig);
 	attach();
-	WAIT_FOR(rig, fake_xen.ranges[0].end);
+	WAIT_FOR(rig, fake_xen_ranges());
 	detach();
 	assert_gone(rig);
 	start_guest(rig);
@@ -204,10 +202,10 @@ static void the_guest_goes_in_mid_reset(void **state)
 	run_daemon(rig);
 	start_guest(rig);
 	bring_up(rig);
-	assert_true(fake_xen_access(0, true, BASE + VIRTIO_MMIO_STATUS, 4, 0));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, 0, true, BASE + VIRTIO_MMIO_STATUS, 4, 0));
 	detach();
 	/* Whichever comes first. */
-	WAIT_FOR(rig, fake_xen_answered(0, &value) || !fake_xen.servers);
+	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 0, &value) || !fake_xen_servers());
 	assert_gone(rig);
 }
 
@@ -229,9 +227,9 @@ static void a_guest_is_told_that_its_worker_is_gone(void **state)
 	start_guest(rig);
 	bring_up(rig);
 	assert_served(rig, 0, 0x11);
-	fake_xen.raised = 0;
+	fake_guest(FAKE_XEN_GUEST)->raised = 0;
 	kill_worker(rig);
-	assert_true(fake_xen.raised > 0);
+	assert_true(fake_guest(FAKE_XEN_GUEST)->raised > 0);
 	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
 	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0); /* to nobody */
 	assert_int_equal(daemon_served(rig->gpu_daemon), 0);
@@ -283,7 +281,7 @@ static void a_worker_that_does_not_exist(void **state)
 	rig->options.worker_path = "/nonexistent/gpudom-worker";
 	run_daemon(rig);
 	attach();
-	WAIT_FOR(rig, fake_xen.ranges[0].end);
+	WAIT_FOR(rig, fake_xen_ranges());
 	/* For the guest, there is no device; it boots without. */
 	assert_int_equal(rd(rig, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 	assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_ID), 0);
@@ -299,7 +297,7 @@ static void a_worker_that_ends_at_once(void **state)
 	rig->options.worker_path = "/bin/false";
 	run_daemon(rig);
 	attach();
-	WAIT_FOR(rig, fake_xen.ranges[0].end);
+	WAIT_FOR(rig, fake_xen_ranges());
 	assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_ID), 0);
 	assert_false(has(BACKEND "/state", "4"));
 	detach();

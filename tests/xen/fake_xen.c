@@ -1,113 +1,387 @@
 /* SPDX-License-Identifier: MIT */
+/* The fake Xen's state, its faults, and the guests' side. */
 #include "tests/xen/fake_xen.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <xen/hvm/ioreq.h>
-#include <xendevicemodel.h>
-#include <xenevtchn.h>
-#include <xenforeignmemory.h>
 
-#include "xen/privcmd.h"
-
-#define REMOTE_PORT(vcpu) (40u + (vcpu)) /* in the guest */
-#define LOCAL_PORT(vcpu) (10u + (vcpu))  /* in this domain */
 #define NOTIFY 0x50
+#define PAGE 4096
+#define PAGES (FAKE_XEN_GUESTS * FAKE_XEN_SERVERS)
+#define FIRST_REMOTE_PORT 40
 
-struct fake_xen fake_xen = { .irqfd = -1 };
+struct fake_xen_machine *fake_xen_state;
 
-static shared_iopage_t *page;
-static bool mapped, bound[FAKE_XEN_VCPUS], pending[FAKE_XEN_VCPUS], masked[FAKE_XEN_VCPUS];
-static bool flickering[FAKE_XEN_VCPUS];
-static int event_fd = -1; /* readable while a port is pending */
+static int page_fd = -1;
+static uint8_t *pages;
+
+/* ----------------------------------------------------------------- life time */
 
 void fake_xen_finish(void)
 {
-	if (page)
-		munmap(page, 4096);
-	page = NULL;
-	if (event_fd >= 0)
-		close(event_fd);
-	event_fd = -1;
+	if (!fake_xen_state)
+		return;
+	fake_evtchn_finish();
+	munmap(pages, (size_t)PAGES * PAGE);
+	close(page_fd);
+	munmap(fake_xen_state, sizeof(*fake_xen_state));
+	fake_xen_state = NULL;
 }
 
 void fake_xen_reset(unsigned vcpus)
 {
+	pthread_mutexattr_t attributes;
+
 	fake_xen_finish();
-	assert(vcpus <= FAKE_XEN_VCPUS);
-	fake_xen = (struct fake_xen){ .vcpus = vcpus, .irqfd = -1 };
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	assert(page != MAP_FAILED && event_fd >= 0);
-	memset(bound, 0, sizeof(bound));
-	memset(pending, 0, sizeof(pending));
-	memset(masked, 0, sizeof(masked));
-	memset(flickering, 0, sizeof(flickering));
-	mapped = false;
+	fake_xen_state = mmap(NULL, sizeof(*fake_xen_state), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	page_fd = memfd_create("ioreq", MFD_CLOEXEC);
+	assert(fake_xen_state != MAP_FAILED && page_fd >= 0);
+	assert(ftruncate(page_fd, (off_t)PAGES * PAGE) == 0);
+	pages = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
+	assert(pages != MAP_FAILED);
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&fake_xen.lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	fake_evtchn_reset();
+	fake_xen_create_guest(FAKE_XEN_GUEST, vcpus);
 }
 
-/* Fails like a library's call: -1 with errno. */
-static int outcome(int error)
+void *fake_xen_page(const struct fake_server *server)
 {
-	if (fake_xen.gone)
-		error = ESRCH;
+	return pages + (size_t)server->index * PAGE;
+}
+
+int fake_xen_page_fd(void)
+{
+	return page_fd;
+}
+
+size_t fake_xen_page_offset(const struct fake_server *server)
+{
+	return (size_t)server->index * PAGE;
+}
+
+static ioreq_t *request_of(struct fake_guest *guest, unsigned vcpu)
+{
+	shared_iopage_t *page = fake_xen_page(&guest->servers[guest->vcpu[vcpu].server]);
+
+	return &page->vcpu_ioreq[vcpu];
+}
+
+/* ------------------------------------------------------------------- entering */
+
+/* Xen: "device model set bad IO state", and the guest is crashed. */
+static void check_states(void)
+{
+	for (unsigned i = 0; i < FAKE_XEN_GUESTS; i++) {
+		struct fake_guest *guest = &fake_xen.guests[i];
+
+		for (unsigned k = 0; guest->exists && !guest->dying && k < guest->vcpus; k++) {
+			unsigned state = request_of(guest, k)->state;
+
+			if (!guest->vcpu[k].open)
+				continue;
+			assert(state >= guest->vcpu[k].seen);
+			guest->vcpu[k].seen = (uint8_t)state;
+		}
+	}
+}
+
+void fake_xen_lock(void)
+{
+	if (pthread_mutex_lock(&fake_xen.lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&fake_xen.lock);
+}
+
+void fake_xen_unlock(void)
+{
+	pthread_mutex_unlock(&fake_xen.lock);
+}
+
+int fake_xen_enter(enum fake_xen_call call)
+{
+	unsigned n;
+
+	fake_xen_lock();
+	check_states();
+	fake_evtchn_sweep();
+	n = ++fake_xen.calls[call].calls;
+	return fake_xen.calls[call].error && n >= fake_xen.calls[call].first &&
+		       n - fake_xen.calls[call].first < fake_xen.calls[call].times
+		   ? fake_xen.calls[call].error
+		   : 0;
+}
+
+int fake_xen_leave(int error)
+{
+	fake_xen_unlock();
+	if (!error)
+		return 0;
 	errno = error;
-	return error ? -1 : 0;
+	return -1;
 }
 
-static void set_event(void)
+void fake_xen_fail(enum fake_xen_call call, unsigned nth, unsigned times, int error)
 {
-	eventfd_t count;
-
-	(void)eventfd_read(event_fd, &count);
-	for (unsigned i = 0; i < fake_xen.vcpus; i++)
-		if (pending[i] && !masked[i] && bound[i])
-			eventfd_write(event_fd, 1);
+	fake_xen.calls[call].first = fake_xen.calls[call].calls + nth;
+	fake_xen.calls[call].times = times;
+	fake_xen.calls[call].error = error;
 }
 
-/* ------------------------------------------------------------- the guest's side */
-
-static bool claimed(uint64_t address, uint32_t size)
+void fake_xen_heal(void)
 {
-	for (unsigned i = 0; i < FAKE_XEN_RANGES; i++)
-		if (fake_xen.ranges[i].end && address >= fake_xen.ranges[i].start &&
-		    address + size - 1 <= fake_xen.ranges[i].end)
-			return true;
-	return false;
+	for (unsigned i = 0; i < FAKE_XEN_CALL_COUNT; i++)
+		fake_xen.calls[i].error = 0;
 }
 
-static void post(unsigned vcpu, const ioreq_t *request)
+const char *fake_xen_call_name(enum fake_xen_call call)
 {
-	ioreq_t *shared = &page->vcpu_ioreq[vcpu];
-	uint32_t port = REMOTE_PORT(vcpu);
+	static const char *const names[] = {
+#define X(name) #name,
+		FAKE_XEN_CALLS(X)
+#undef X
+	};
 
-	/* "device model set bad IO state" */
+	return names[call];
+}
+
+/* -------------------------------------------------------------------- handles */
+
+struct fake_handle *fake_xen_open(void)
+{
+	struct fake_handle *handle = calloc(1, sizeof(*handle));
+
+	handle->fd = -1;
+	while (handle->slot < FAKE_XEN_HANDLES && fake_xen.handles[handle->slot].pid)
+		handle->slot++;
+	assert(handle->slot < FAKE_XEN_HANDLES);
+	fake_xen.handles[handle->slot].pid = getpid();
+	return handle;
+}
+
+void fake_xen_close(struct fake_handle *handle)
+{
+	fake_xen.handles[handle->slot].pid = 0;
+	free(handle);
+}
+
+unsigned fake_xen_handles(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_HANDLES; i++) {
+		if (!fake_xen.handles[i].pid)
+			continue;
+		if (kill(fake_xen.handles[i].pid, 0) < 0)
+			fake_xen.handles[i].pid = 0;
+		else
+			count++;
+	}
+	return count;
+}
+
+/* ------------------------------------------------------------------- counting */
+
+unsigned fake_xen_servers(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_GUESTS; i++)
+		for (unsigned k = 0; k < FAKE_XEN_SERVERS; k++)
+			count += fake_xen.guests[i].servers[k].used;
+	return count;
+}
+
+unsigned fake_xen_ranges(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_GUESTS; i++)
+		for (unsigned k = 0; k < FAKE_XEN_SERVERS; k++)
+			for (unsigned n = 0; n < FAKE_XEN_RANGES; n++)
+				count += fake_xen.guests[i].servers[k].used &&
+					 fake_xen.guests[i].servers[k].ranges[n].used;
+	return count;
+}
+
+unsigned fake_xen_bound(void)
+{
+	unsigned count = 0;
+
+	fake_xen_lock();
+	fake_evtchn_sweep();
+	for (unsigned i = 0; i < FAKE_XEN_PORTS; i++)
+		count += fake_xen.ports[i].used;
+	fake_xen_unlock();
+	return count;
+}
+
+unsigned fake_xen_irqfds(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_KICKS; i++)
+		count += fake_xen.irqfds[i].eventfd.used;
+	return count;
+}
+
+unsigned fake_xen_kicks(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_KICKS; i++)
+		count += fake_xen.kicks[i].eventfd.used;
+	return count;
+}
+
+/* --------------------------------------------------------------------- guests */
+
+struct fake_guest *fake_xen_find(uint16_t domid)
+{
+	for (unsigned i = 0; i < FAKE_XEN_GUESTS; i++)
+		if (fake_xen.guests[i].exists && fake_xen.guests[i].domid == domid)
+			return &fake_xen.guests[i];
+	return NULL;
+}
+
+struct fake_guest *fake_guest(uint16_t domid)
+{
+	struct fake_guest *guest = fake_xen_find(domid);
+
+	assert(guest);
+	return guest;
+}
+
+struct fake_line *fake_line(uint16_t domid, uint32_t irq)
+{
+	return &fake_guest(domid)->lines[irq - FAKE_XEN_IRQ_FIRST];
+}
+
+struct fake_guest *fake_xen_create_guest(uint16_t domid, unsigned vcpus)
+{
+	unsigned i = 0;
+
+	assert(!fake_xen_find(domid) && vcpus <= FAKE_XEN_VCPUS);
+	while (i < FAKE_XEN_GUESTS && fake_xen.guests[i].exists)
+		i++;
+	assert(i < FAKE_XEN_GUESTS);
+	fake_xen.guests[i] = (struct fake_guest){
+		.domid = domid,
+		.exists = true,
+		.vcpus = vcpus,
+		.next_port = FIRST_REMOTE_PORT,
+	};
+	for (unsigned k = 0; k < FAKE_XEN_SERVERS; k++)
+		fake_xen.guests[i].servers[k].index = i * FAKE_XEN_SERVERS + k;
+	return &fake_xen.guests[i];
+}
+
+void fake_xen_destroy_guest(uint16_t domid)
+{
+	struct fake_guest *guest = fake_guest(domid);
+
+	fake_xen_lock();
+	guest->dying = true;
+	for (unsigned i = 0; i < FAKE_XEN_SERVERS; i++) {
+		if (guest->servers[i].used)
+			fake_evtchn_disconnect(domid, i);
+		guest->servers[i].used = false;
+	}
+	guest->exists = guest->mapped > 0;
+	fake_xen_unlock();
+}
+
+void fake_xen_pause_guest(uint16_t domid, bool paused)
+{
+	fake_guest(domid)->paused = paused;
+}
+
+/* ------------------------------------------------------------------- accesses */
+
+static int claimed(const struct fake_guest *guest, uint64_t address, uint32_t size)
+{
+	for (unsigned i = 0; i < FAKE_XEN_SERVERS; i++) {
+		const struct fake_server *server = &guest->servers[i];
+
+		for (unsigned k = 0; server->used && server->enabled && k < FAKE_XEN_RANGES; k++)
+			if (server->ranges[k].used && address >= server->ranges[k].start &&
+			    address + size - 1 <= server->ranges[k].end)
+				return (int)i;
+	}
+	return -1;
+}
+
+static void post(struct fake_guest *guest, unsigned vcpu, unsigned server, const ioreq_t *request)
+{
+	ioreq_t *shared;
+
+	assert(!guest->paused && !guest->dying && !guest->vcpu[vcpu].open);
+	guest->vcpu[vcpu].server = server;
+	guest->vcpu[vcpu].open = true;
+	guest->vcpu[vcpu].woken = false;
+	guest->vcpu[vcpu].seen = STATE_IOREQ_READY;
+	shared = request_of(guest, vcpu);
 	assert(shared->state == STATE_IOREQ_NONE);
 	*shared = *request;
-	shared->vp_eport = port;
+	shared->vp_eport = guest->servers[server].remote[vcpu];
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	shared->state = STATE_IOREQ_READY;
-	pending[vcpu] = true;
-	set_event();
 }
 
-void fake_xen_request(unsigned vcpu, uint8_t type, uint64_t address)
+void fake_xen_request(uint16_t domid, unsigned vcpu, uint8_t type, uint64_t address)
 {
 	const ioreq_t request = {
 		.addr = address, .size = 8, .count = 1, .dir = IOREQ_READ, .type = type
 	};
+	struct fake_guest *guest = fake_guest(domid);
+	unsigned server = 0;
 
-	post(vcpu, &request);
+	fake_xen_lock();
+	while (server < FAKE_XEN_SERVERS && !guest->servers[server].used)
+		server++;
+	assert(server < FAKE_XEN_SERVERS);
+	post(guest, vcpu, server, &request);
+	fake_evtchn_send(domid, guest->servers[server].remote[vcpu]);
+	fake_xen_unlock();
 }
 
-bool fake_xen_access(unsigned vcpu, bool write, uint64_t address, uint32_t size, uint64_t value)
+/* Does the kernel's ioeventfd handler take it? */
+static bool taken_by_kernel(struct fake_guest *guest, unsigned vcpu, unsigned server)
 {
-	ioreq_t request = {
+	ioreq_t *request = request_of(guest, vcpu);
+
+	for (unsigned i = 0; i < FAKE_XEN_KICKS; i++) {
+		if (!fake_xen.kicks[i].eventfd.used || fake_xen.kicks[i].domid != guest->domid ||
+		    fake_xen.kicks[i].server != server || request->dir != IOREQ_WRITE ||
+		    request->size != 4 || request->addr != fake_xen.kicks[i].base + NOTIFY ||
+		    (request->data & 0xffff) != fake_xen.kicks[i].queue)
+			continue;
+		eventfd_write(fake_eventfd_here(&fake_xen.kicks[i].eventfd), 1);
+		guest->fast_kicks++;
+		request->state = STATE_IORESP_READY;
+		guest->vcpu[vcpu].woken = true;
+		return true;
+	}
+	return false;
+}
+
+bool fake_xen_access(
+    uint16_t domid, unsigned vcpu, bool write, uint64_t address, uint32_t size, uint64_t value)
+{
+	const ioreq_t request = {
 		.addr = address,
 		.data = value,
 		.size = size,
@@ -115,40 +389,86 @@ bool fake_xen_access(unsigned vcpu, bool write, uint64_t address, uint32_t size,
 		.dir = write ? IOREQ_WRITE : IOREQ_READ,
 		.type = IOREQ_TYPE_COPY,
 	};
+	struct fake_guest *guest = fake_guest(domid);
+	int server;
 
-	if (!fake_xen.servers || !claimed(address, size))
-		return false;
-	for (unsigned i = 0; i < fake_xen.kick_count; i++) {
-		if (!write || size != 4 || address != fake_xen.kicks[i].base + NOTIFY ||
-		    (value & 0xffff) != fake_xen.kicks[i].queue)
-			continue;
-		/* The kernel answers, and gpudomd is woken for nothing. */
-		assert(page->vcpu_ioreq[vcpu].state == STATE_IOREQ_NONE);
-		eventfd_write(fake_xen.kicks[i].fd, 1);
-		fake_xen.fast_kicks++;
-		page->vcpu_ioreq[vcpu].data = 0;
-		page->vcpu_ioreq[vcpu].state = STATE_IORESP_READY;
-		pending[vcpu] = true;
-		set_event();
-		return true;
+	fake_xen_lock();
+	server = claimed(guest, address, size);
+	if (server >= 0) {
+		post(guest, vcpu, (unsigned)server, &request);
+		/* gpudomd is woken for nothing where the kernel answers. */
+		if (!taken_by_kernel(guest, vcpu, (unsigned)server) && fake_xen.flickers && write) {
+			request_of(guest, vcpu)->state = STATE_IOREQ_INPROCESS;
+			guest->vcpu[vcpu].flickers = true;
+		}
+		fake_evtchn_send(domid, guest->servers[server].remote[vcpu]);
 	}
-	post(vcpu, &request);
-	if (fake_xen.flickers && write) {
-		page->vcpu_ioreq[vcpu].state = STATE_IOREQ_INPROCESS;
-		flickering[vcpu] = true;
-	}
-	return true;
+	fake_xen_unlock();
+	return server >= 0;
 }
 
-bool fake_xen_answered(unsigned vcpu, uint64_t *value)
+unsigned fake_xen_request_state(uint16_t domid, unsigned vcpu)
 {
-	ioreq_t *request = &page->vcpu_ioreq[vcpu];
+	return request_of(fake_guest(domid), vcpu)->state;
+}
 
-	if (request->state != STATE_IORESP_READY)
-		return false;
-	*value = request->data;
-	request->state = STATE_IOREQ_NONE;
-	return true;
+bool fake_xen_answered(uint16_t domid, unsigned vcpu, uint64_t *value)
+{
+	struct fake_guest *guest = fake_guest(domid);
+	ioreq_t *request;
+	bool answered;
+
+	fake_xen_lock();
+	check_states();
+	request = request_of(guest, vcpu);
+	answered = guest->vcpu[vcpu].open && guest->vcpu[vcpu].woken && !guest->paused &&
+		   !guest->dying && request->state == STATE_IORESP_READY;
+	if (answered) {
+		*value = request->data;
+		request->state = STATE_IOREQ_NONE;
+		guest->vcpu[vcpu].open = false;
+	}
+	fake_xen_unlock();
+	return answered;
+}
+
+/* ------------------------------------------------------------------- eventfds */
+
+int fake_eventfd_id(int fd, uint64_t *identity)
+{
+	char path[64], line[128];
+	unsigned long long id = 0;
+	int found = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	if (!file)
+		return -EBADF;
+	while (!found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "eventfd-id: %llu", &id) == 1;
+	fclose(file);
+	*identity = id;
+	return found ? 0 : -EINVAL;
+}
+
+int fake_eventfd_here(struct fake_eventfd *eventfd)
+{
+	int pidfd, fd;
+
+	if (eventfd->pid == getpid())
+		return eventfd->fd;
+	/* The kernel has a reference of its own; we borrow that of the process. */
+	pidfd = (int)syscall(SYS_pidfd_open, eventfd->pid, 0);
+	if (pidfd < 0)
+		return -1;
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, eventfd->fd, 0);
+	close(pidfd);
+	if (fd < 0)
+		return -1;
+	eventfd->pid = getpid();
+	eventfd->fd = fd;
+	return fd;
 }
 
 bool fake_xen_step(void)
@@ -156,268 +476,39 @@ bool fake_xen_step(void)
 	eventfd_t count;
 	bool done = false;
 
-	if (fake_xen.irqfd >= 0 && eventfd_read(fake_xen.irqfd, &count) == 0) {
-		fake_xen.raised++;
-		fake_xen.level = true;
-		done = true;
-	}
-	for (unsigned i = 0; i < fake_xen.vcpus; i++) {
-		/* After gpudomd has seen the event, and without another. */
-		if (!flickering[i] || pending[i])
+	fake_xen_lock();
+	check_states();
+	for (unsigned i = 0; i < FAKE_XEN_KICKS; i++) {
+		struct fake_guest *guest = fake_xen_find(fake_xen.irqfds[i].domid);
+		struct fake_line *line;
+
+		if (!fake_xen.irqfds[i].eventfd.used ||
+		    eventfd_read(fake_eventfd_here(&fake_xen.irqfds[i].eventfd), &count) < 0)
 			continue;
-		assert(page->vcpu_ioreq[i].state == STATE_IOREQ_INPROCESS);
-		page->vcpu_ioreq[i].state = STATE_IOREQ_READY;
-		flickering[i] = false;
 		done = true;
+		if (!guest || guest->dying)
+			continue;
+		line = &guest->lines[fake_xen.irqfds[i].irq - FAKE_XEN_IRQ_FIRST];
+		line->raised++;
+		line->level = true;
+		guest->raised++;
 	}
+	for (unsigned i = 0; i < FAKE_XEN_GUESTS; i++) {
+		struct fake_guest *guest = &fake_xen.guests[i];
+
+		for (unsigned k = 0; guest->exists && k < guest->vcpus; k++) {
+			/* After gpudomd has seen the event, and without another. */
+			if (!guest->vcpu[k].flickers ||
+			    !fake_evtchn_is_idle(
+				guest->domid, guest->servers[guest->vcpu[k].server].remote[k]))
+				continue;
+			assert(request_of(guest, k)->state == STATE_IOREQ_INPROCESS);
+			request_of(guest, k)->state = STATE_IOREQ_READY;
+			guest->vcpu[k].seen = STATE_IOREQ_READY;
+			guest->vcpu[k].flickers = false;
+			done = true;
+		}
+	}
+	fake_xen_unlock();
 	return done;
-}
-
-/* --------------------------------------------------------------- device model */
-
-xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *logger, unsigned flags)
-{
-	fake_xen.handles++;
-	return (xendevicemodel_handle *)&fake_xen;
-}
-
-int xendevicemodel_close(xendevicemodel_handle *handle)
-{
-	fake_xen.handles--;
-	return 0;
-}
-
-int xendevicemodel_restrict(xendevicemodel_handle *handle, domid_t domid)
-{
-	fake_xen.restricted += domid == FAKE_XEN_GUEST;
-	return 0;
-}
-
-int xendevicemodel_nr_vcpus(xendevicemodel_handle *handle, domid_t domid, unsigned *vcpus)
-{
-	*vcpus = fake_xen.vcpus;
-	return outcome(fake_xen.nr_vcpus_error);
-}
-
-int xendevicemodel_create_ioreq_server(
-    xendevicemodel_handle *handle, domid_t domid, int buffered, ioservid_t *id)
-{
-	if (outcome(fake_xen.create_error) < 0)
-		return -1;
-	assert(domid == FAKE_XEN_GUEST && !buffered && !fake_xen.servers);
-	fake_xen.servers++;
-	*id = 0;
-	return 0;
-}
-
-int xendevicemodel_destroy_ioreq_server(xendevicemodel_handle *handle, domid_t domid, ioservid_t id)
-{
-	/* The kernel's ioeventfd handler works on the page: it must be off by now. */
-	assert(!fake_xen.kick_count && fake_xen.servers);
-	fake_xen.servers--;
-	memset(fake_xen.ranges, 0, sizeof(fake_xen.ranges));
-	memset(page, 0, 4096);
-	return outcome(0);
-}
-
-int xendevicemodel_set_ioreq_server_state(
-    xendevicemodel_handle *handle, domid_t domid, ioservid_t id, int enabled)
-{
-	/* "the contents of the ioreq_gfn are not meaningful until the server is enabled" */
-	for (unsigned i = 0; i < fake_xen.vcpus; i++)
-		page->vcpu_ioreq[i].vp_eport = enabled ? REMOTE_PORT(i) : 0;
-	return outcome(0);
-}
-
-int xendevicemodel_map_io_range_to_ioreq_server(xendevicemodel_handle *handle, domid_t domid,
-    ioservid_t id, int mmio, uint64_t start, uint64_t end)
-{
-	if (outcome(fake_xen.claim_error) < 0)
-		return -1;
-	for (unsigned i = 0; i < FAKE_XEN_RANGES; i++) {
-		if (fake_xen.ranges[i].end)
-			continue;
-		fake_xen.ranges[i].start = start;
-		fake_xen.ranges[i].end = end;
-		return 0;
-	}
-	return outcome(ENOSPC);
-}
-
-int xendevicemodel_unmap_io_range_from_ioreq_server(xendevicemodel_handle *handle, domid_t domid,
-    ioservid_t id, int mmio, uint64_t start, uint64_t end)
-{
-	for (unsigned i = 0; i < FAKE_XEN_RANGES; i++)
-		if (fake_xen.ranges[i].start == start && fake_xen.ranges[i].end == end)
-			fake_xen.ranges[i].end = 0;
-	return outcome(0);
-}
-
-int xendevicemodel_set_irq_level(
-    xendevicemodel_handle *handle, domid_t domid, unsigned irq, unsigned level)
-{
-	if (outcome(0) < 0)
-		return -1;
-	fake_xen.irq = irq;
-	fake_xen.raised += level;
-	fake_xen.lowered += !level;
-	fake_xen.level = level;
-	return 0;
-}
-
-/* -------------------------------------------------------------- foreign memory */
-
-xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger, unsigned flags)
-{
-	fake_xen.handles++;
-	return (xenforeignmemory_handle *)&fake_xen;
-}
-
-int xenforeignmemory_close(xenforeignmemory_handle *handle)
-{
-	fake_xen.handles--;
-	return 0;
-}
-
-int xenforeignmemory_restrict(xenforeignmemory_handle *handle, domid_t domid)
-{
-	fake_xen.restricted += domid == FAKE_XEN_GUEST;
-	return 0;
-}
-
-xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory_handle *handle,
-    domid_t domid, unsigned type, unsigned id, unsigned long frame, unsigned long frames,
-    void **address, int prot, int flags)
-{
-	if (outcome(fake_xen.resource_error) < 0)
-		return NULL;
-	assert(!mapped);
-	mapped = true;
-	*address = page;
-	return (xenforeignmemory_resource_handle *)page;
-}
-
-int xenforeignmemory_unmap_resource(
-    xenforeignmemory_handle *handle, xenforeignmemory_resource_handle *resource)
-{
-	/* The kernel would go on to use the page. */
-	assert(mapped && !fake_xen.kick_count);
-	mapped = false;
-	return 0;
-}
-
-/* -------------------------------------------------------------- event channels */
-
-xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned flags)
-{
-	fake_xen.handles++;
-	return (xenevtchn_handle *)&fake_xen;
-}
-
-int xenevtchn_close(xenevtchn_handle *handle)
-{
-	fake_xen.handles--;
-	return 0;
-}
-
-int xenevtchn_restrict(xenevtchn_handle *handle, domid_t domid)
-{
-	fake_xen.restricted += domid == FAKE_XEN_GUEST;
-	return 0;
-}
-
-int xenevtchn_fd(xenevtchn_handle *handle)
-{
-	return event_fd;
-}
-
-xenevtchn_port_or_error_t xenevtchn_bind_interdomain(
-    xenevtchn_handle *handle, uint32_t domid, evtchn_port_t remote)
-{
-	unsigned vcpu = remote - REMOTE_PORT(0);
-
-	if (outcome(fake_xen.bind_error) < 0)
-		return -1;
-	assert(vcpu < fake_xen.vcpus && !bound[vcpu]);
-	bound[vcpu] = true;
-	set_event();
-	return (int)LOCAL_PORT(vcpu);
-}
-
-int xenevtchn_unbind(xenevtchn_handle *handle, evtchn_port_t port)
-{
-	unsigned vcpu = port - LOCAL_PORT(0);
-
-	assert(vcpu < fake_xen.vcpus && bound[vcpu]);
-	bound[vcpu] = false;
-	return 0;
-}
-
-xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *handle)
-{
-	for (unsigned i = 0; i < fake_xen.vcpus; i++) {
-		if (!pending[i] || masked[i])
-			continue;
-		pending[i] = false;
-		masked[i] = true;
-		set_event();
-		return (int)LOCAL_PORT(i);
-	}
-	errno = EAGAIN;
-	return -1;
-}
-
-int xenevtchn_unmask(xenevtchn_handle *handle, evtchn_port_t port)
-{
-	masked[port - LOCAL_PORT(0)] = false;
-	set_event();
-	return 0;
-}
-
-int xenevtchn_notify(xenevtchn_handle *handle, evtchn_port_t port)
-{
-	/* A vCPU that is woken for nothing is a defect. */
-	assert(page->vcpu_ioreq[port - LOCAL_PORT(0)].state == STATE_IORESP_READY);
-	return 0;
-}
-
-/* --------------------------------------------------------------------- privcmd */
-
-int privcmd_open(uint16_t domid)
-{
-	return open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-bool privcmd_is_locked(void)
-{
-	return false;
-}
-
-int privcmd_set_irqfd(int privcmd, uint16_t domid, uint32_t irq, int fd, bool on)
-{
-	if (!fake_xen.eventfds)
-		return -EOPNOTSUPP;
-	assert(on == (fake_xen.irqfd < 0));
-	fake_xen.irqfd = on ? fd : -1;
-	return 0;
-}
-
-int privcmd_set_ioeventfd(int privcmd, uint16_t domid, const struct privcmd_kick *kick, bool on)
-{
-	if (!fake_xen.eventfds)
-		return -EOPNOTSUPP;
-	assert(kick->ioreq_page == page && kick->vcpus == fake_xen.vcpus);
-	for (unsigned i = 0; i < fake_xen.vcpus; i++)
-		assert(kick->ports[i] == LOCAL_PORT(i));
-	if (!on) {
-		assert(fake_xen.kick_count);
-		for (unsigned i = 0; i < fake_xen.kick_count; i++)
-			if (fake_xen.kicks[i].fd == kick->fd)
-				fake_xen.kicks[i] = fake_xen.kicks[--fake_xen.kick_count];
-		return 0;
-	}
-	fake_xen.kicks[fake_xen.kick_count].base = kick->base;
-	fake_xen.kicks[fake_xen.kick_count].queue = kick->queue;
-	fake_xen.kicks[fake_xen.kick_count++].fd = kick->fd;
-	return 0;
 }
