@@ -487,6 +487,19 @@ void frontend_reset(struct frontend *frontend, frontend_done done, void *data)
 	frontend_pump(frontend);
 }
 
+void frontend_invalidate(struct frontend *frontend, int memory_fd, frontend_done done, void *data)
+{
+	struct command *command = frontend_send_memory(frontend, memory_fd);
+
+	if (!command) {
+		close(memory_fd);
+		return;
+	}
+	command->own_fd = memory_fd;
+	frontend_ask(frontend, VHOST_USER_GET_FEATURES, NULL, 0, frontend_answer_fence, done, data);
+	frontend_pump(frontend);
+}
+
 void frontend_write_config(struct frontend *frontend, uint32_t offset, const void *from,
     uint32_t size, frontend_done done, void *data)
 {

@@ -123,6 +123,11 @@ void frontend_start_queue(
 void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_done done, void *data);
 void frontend_reset(struct frontend *frontend, frontend_done done, void *data);
 
+/* The guest has given pages back: the back end forgets what it has mapped of the memory but for
+ * rings and resources in use, then @done. It takes options.memory once more, with @memory_fd, which
+ * is taken over. Several may be under way. */
+void frontend_invalidate(struct frontend *frontend, int memory_fd, frontend_done done, void *data);
+
 /* Writes [offset, +size) of the configuration space and reads it anew; then @done. */
 void frontend_write_config(struct frontend *frontend, uint32_t offset, const void *from,
     uint32_t size, frontend_done done, void *data);

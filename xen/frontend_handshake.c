@@ -39,7 +39,7 @@ static void frontend_open_backend_channel(struct frontend *frontend)
 	command->own_fd = pair[1];
 }
 
-static void frontend_send_memory(struct frontend *frontend)
+struct command *frontend_send_memory(struct frontend *frontend, int fd)
 {
 	const struct memory_region *memory = &frontend->options.memory;
 	struct vhost_user_mem_table table = { .region_count = 1 };
@@ -54,8 +54,8 @@ static void frontend_send_memory(struct frontend *frontend)
 		.xen_flags = memory->xen_flags,
 		.xen_domid = memory->xen_domid,
 	};
-	frontend_tell(frontend, VHOST_USER_SET_MEM_TABLE, &table,
-	    offsetof(struct vhost_user_mem_table, xen_regions[1]), frontend->options.memory_fd, -1);
+	return frontend_tell(frontend, VHOST_USER_SET_MEM_TABLE, &table,
+	    offsetof(struct vhost_user_mem_table, xen_regions[1]), fd, -1);
 }
 
 /* ------------------------------------------------- requests in flight: the file */
@@ -169,7 +169,7 @@ static int frontend_answer_protocol_features(
 		    NULL, NULL);
 	if (offered & F(BACKEND_REQ))
 		frontend_open_backend_channel(frontend);
-	frontend_send_memory(frontend);
+	frontend_send_memory(frontend, frontend->options.memory_fd);
 	if (!(offered & F(INFLIGHT_SHMFD)))
 		frontend_get_config(frontend, frontend_handshaken, frontend);
 	else if (frontend->options.inflight_fd >= 0)

@@ -72,4 +72,7 @@ void frontend_handshaken(void *frontend);
 /* Queues what a new connection begins with; frontend_handshaken() follows. */
 void frontend_begin_handshake(struct frontend *frontend);
 
+/* Queues options.memory with descriptor @fd (not owned); NULL as above. */
+struct command *frontend_send_memory(struct frontend *frontend, int fd);
+
 #endif

@@ -18,6 +18,7 @@
 #include "tests/unit/fake_device.h"
 #include "tests/xen/grant_ring.h"
 #include "xen/frontend.h"
+#include "xen/memory_foreign.h"
 #include "xen/memory_xen.h"
 
 /* After what it needs. */
@@ -143,8 +144,9 @@ static void rig_init(struct rig *rig)
 		.queue_size = GRANT_RING_SIZE,
 		.hello_usec = UINT64_C(60) * 1000000,
 		.answer_usec = UINT64_C(60) * 1000000,
-		.memory = memory_grant_region(DOMID),
-		.memory_fd = gntdev_open(),
+		.memory = grant_ring_foreign ? memory_foreign_region(DOMID)
+					     : memory_grant_region(DOMID),
+		.memory_fd = grant_ring_foreign ? foreign_open(DOMID) : gntdev_open(),
 		.inflight_fd = -1,
 		.state = &rig->state,
 		.listener = {
@@ -220,6 +222,23 @@ static void start(struct rig *rig)
 	settle(rig);
 }
 
+static int set_up_foreign(void **state)
+{
+	grant_ring_foreign = true;
+	return set_up(state);
+}
+
+static int tear_down_foreign(void **state)
+{
+	/* The back end holds nothing when it is gone, be it in its cache. */
+	frontend_destroy(((struct rig *)*state)->frontend);
+	((struct rig *)*state)->frontend = NULL;
+	settle(*state);
+	assert_int_equal(fake_gntdev->foreign.pages_mapped, 0);
+	grant_ring_foreign = false;
+	return tear_down(state);
+}
+
 static void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
 {
 	eventfd_t calls;
@@ -243,6 +262,42 @@ static void handshake_learns_features_and_configuration(void **state)
 	assert_int_equal(frontend_features(rig->frontend), FAKE_FEATURES | TRANSPORT);
 	assert_memory_equal(frontend_config(rig->frontend), rig->fake.config, FAKE_CONFIG_SIZE);
 	assert_int_equal(((const uint8_t *)frontend_config(rig->frontend))[FAKE_CONFIG_SIZE], 0);
+	assert_int_equal(rig->failed, 0);
+}
+
+/* Also while requests are in the air: rings stay mapped, what else was goes. */
+static void an_invalidation_empties_the_cache(void **state)
+{
+	struct rig *rig = *state;
+	unsigned rings;
+
+	start(rig);
+	rings = fake_gntdev->foreign.maps;
+	assert_true(rings > 0);
+	assert_served(rig, 0, 0x11);
+	assert_int_equal(fake_gntdev->foreign.maps, rings + 1);
+	frontend_invalidate(rig->frontend, foreign_open(DOMID), on_done, rig);
+	frontend_invalidate(rig->frontend, foreign_open(DOMID), on_done, rig);
+	assert_int_equal(rig->done, 0);
+	wait_for(rig, &rig->done, 2);
+	assert_int_equal(fake_gntdev->foreign.maps, rings);
+	assert_served(rig, 1, 0x22);
+	assert_int_equal(fake_gntdev->foreign.maps, rings + 1);
+	assert_int_equal(rig->failed, 0);
+	assert_int_equal(rig->refused, 0);
+	assert_int_equal(fake_gntdev->map_calls + fake_gntdev->copy_calls, 0);
+}
+
+/* A page that the guest does not have fails its queue or its request, and nothing else. */
+static void a_ring_that_is_not_there(void **state)
+{
+	struct rig *rig = *state;
+
+	fake_foreign_set_absent(PAGE_USED, 1, true); /* of queue 0 */
+	start(rig);
+	assert_int_equal(rig->refused, 1);
+	assert_int_equal(rig->refused_queue, 0);
+	assert_served(rig, 1, 0x22);
 	assert_int_equal(rig->failed, 0);
 }
 
@@ -661,6 +716,7 @@ static void an_answer_that_nobody_asked_for(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define FOREIGN_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_foreign, tear_down_foreign)
 #define PEER_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_peer, tear_down)
 
 int main(void)
@@ -675,6 +731,11 @@ int main(void)
 		TEST(queues_of_impossible_sizes_and_addresses),
 		TEST(configuration_is_written_and_read_back),
 		TEST(configuration_changes_are_heard_of),
+		FOREIGN_TEST(configuration_is_written_and_read_back),
+		FOREIGN_TEST(it_starts_again_after_a_reset),
+		FOREIGN_TEST(queues_of_impossible_sizes_and_addresses),
+		FOREIGN_TEST(an_invalidation_empties_the_cache),
+		FOREIGN_TEST(a_ring_that_is_not_there),
 		TEST(the_back_end_goes_away),
 		TEST(destroyed_in_the_handshake),
 		PEER_TEST(a_back_end_that_behaves),

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tests/xen/fake_foreign.h"
 #include "tests/xen/fake_gntdev.h"
 #include "xen/memory_grant.h"
 
@@ -20,8 +21,14 @@ static inline uint32_t grant_ring_reference(unsigned queue, unsigned page)
 	return 100 + queue * 10 + page;
 }
 
+/* The guest does not grant: it uses the physical addresses of the same pages. */
+static bool grant_ring_foreign;
+
 static inline uint64_t grant_ring_bus(unsigned queue, unsigned page, uint32_t offset)
 {
+	if (grant_ring_foreign)
+		return ((uint64_t)FAKE_FOREIGN_FIRST + queue * PAGES_PER_QUEUE + page) << 12 |
+		       offset;
 	return MEMORY_GRANT_ADDRESS | (uint64_t)grant_ring_reference(queue, page) << 12 | offset;
 }
 
@@ -34,6 +41,8 @@ static inline void *grant_ring_page(unsigned queue, unsigned page)
 static inline void grant_ring_init(uint16_t domid)
 {
 	fake_gntdev_reset(GRANT_RING_PAGES);
+	if (grant_ring_foreign)
+		fake_foreign_reset(domid);
 	for (unsigned i = 0; i < GRANT_RING_PAGES; i++) {
 		unsigned page = i % PAGES_PER_QUEUE;
 
