@@ -132,36 +132,36 @@ static void settings_by_name_wait_for_the_name(void **state)
 	unsigned watches;
 
 	assert_int_equal(config_parse(&rig->config, "test", "[guest clock]\noutputs = 1\n"), 0);
-	fake_xenstore_names = false;
+	fake_xenstore_allow_names(false);
 	run_daemon(rig);
-	watches = fake_xenstore_watches;
+	watches = fake_xenstore_watches();
 	attach();
 	for (unsigned k = 0; k < 10; k++)
 		turn(rig);
 	assert_int_equal(fake_xen_handles(), 0);
 	assert_true(has(BACKEND "/state", "1"));
 	/* dom0: xenstore-chmod */
-	fake_xenstore_names = true;
+	fake_xenstore_allow_names(true);
 	fake_xenstore_fire("/local/domain/2/name");
 	WAIT_FOR(rig, has(BACKEND "/state", "4"));
-	assert_int_equal(fake_xenstore_watches, watches);
+	assert_int_equal(fake_xenstore_watches(), watches);
 	detach();
 	assert_gone(rig);
 	/* A guest may also go without having been named. */
-	fake_xenstore_names = false;
+	fake_xenstore_allow_names(false);
 	attach();
 	for (unsigned k = 0; k < 10; k++)
 		turn(rig);
 	detach();
 	WAIT_FOR(rig, has(BACKEND "/frontend-id", NULL));
-	assert_int_equal(fake_xenstore_watches, watches);
+	assert_int_equal(fake_xenstore_watches(), watches);
 }
 
 static void without_settings_by_name_none_is_needed(void **state)
 {
 	struct rig *rig = *state;
 
-	fake_xenstore_names = false;
+	fake_xenstore_allow_names(false);
 	run_daemon(rig);
 	start_guest(rig);
 }
@@ -210,7 +210,7 @@ static void xenstore_is_out_of_reach(void **state)
 {
 	struct rig *rig = *state;
 
-	fake_xenstore_open_error = ENOENT;
+	fake_xenstore_fail(FAKE_XENSTORE_OPEN, 1, 1, ENOENT);
 	assert_int_equal(daemon_create(&rig->options, &rig->gpu_daemon), -ENOENT);
 	assert_null(rig->gpu_daemon);
 }

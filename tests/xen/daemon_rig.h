@@ -180,7 +180,7 @@ static inline int tear_down(void **state)
 	assert_int_equal(fake_xen_bound(), 0);
 	config_finish(&rig->config);
 	sd_event_unref(rig->event);
-	fake_xenstore_reset();
+	fake_xenstore_finish();
 	fake_xen_finish();
 	fake_gntdev_finish();
 	return 0;
