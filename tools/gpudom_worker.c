@@ -71,6 +71,37 @@ static void worker_print_stats(struct worker *worker)
 	    (unsigned long long)shown.flushes, (unsigned long long)shown.bytes_read);
 }
 
+/* One line for scripts: counters since the start, but for those of what is there at present; the
+ * queues' and the memory's begin with the connection. */
+static void worker_log_statistics(struct worker *worker)
+{
+	const struct virtio_device *device = worker->device;
+	const struct memory_statistics none = { 0 }, *m = &none;
+	const char *kind = "none";
+	unsigned long long requests = 0, interrupts = 0;
+	struct gpu_statistics s;
+
+	gpu_get_statistics(worker->device, &s);
+	for (unsigned i = 0; device->queues && i < device->impl->queue_count; i++) {
+		requests += device->queues[i].chains;
+		interrupts += device->queues[i].calls;
+	}
+	if (device->memory) {
+		m = &device->memory->statistics;
+		kind = device->memory->impl->name;
+	}
+#define U(value) ((unsigned long long)(value))
+	log_info("statistics: commands=%llu errors=%llu frames=%llu fences=%llu "
+		 "fences_pending=%llu resources=%llu contexts=%llu host_bytes=%llu "
+		 "backing_bytes=%llu requests=%llu interrupts=%llu memory=%s map_calls=%llu "
+		 "unmap_calls=%llu copy_calls=%llu copy_segments=%llu pages_mapped=%llu maps=%llu",
+	    U(s.commands), U(s.errors), U(s.frames), U(s.fences), U(s.fences_pending),
+	    U(s.resources), U(s.contexts), U(s.host_bytes), U(s.backing_bytes), requests,
+	    interrupts, kind, U(m->map_calls), U(m->unmap_calls), U(m->copy_calls), U(m->segments),
+	    U(m->pages_mapped), U(m->maps));
+#undef U
+}
+
 /* ---------------------------------------------------------------- the connection */
 
 static void worker_listen(struct worker *worker, bool listen)
@@ -214,6 +245,8 @@ static int worker_on_signal(
 
 	if (info->ssi_signo == SIGUSR1)
 		worker_write_pngs(worker);
+	else if (info->ssi_signo == SIGUSR2)
+		worker_log_statistics(worker);
 	else
 		sd_event_exit(worker->event, 0);
 	return 0;
@@ -230,7 +263,7 @@ static int worker_on_fences(sd_event_source *source, int fd, uint32_t events, vo
 /* Signals are blocked before any library starts a thread, which would take them otherwise. */
 static int worker_catch_signals(struct worker *worker)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1 };
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
 	sigset_t set;
 	int r;
 

@@ -459,7 +459,7 @@ static int memory_foreign_write(struct guest_memory *memory, const struct memory
 }
 
 static const struct guest_memory_impl memory_foreign_impl = {
-	.name = "foreign maps",
+	.name = "foreign",
 	.destroy = memory_foreign_destroy,
 	.add_region = memory_foreign_add_region,
 	.remove_region = memory_foreign_remove_region,

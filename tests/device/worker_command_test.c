@@ -275,6 +275,47 @@ static void sigusr1_takes_a_picture(void **state)
 	check_png(f);
 }
 
+/* Waits until the log has @text; the line from there on, to be freed. */
+static char *await_log(struct fixture *f, const char *text)
+{
+	for (unsigned i = 0; i < 60000; i++) {
+		char *output = loopback_process_output(&f->process), *at, *line;
+
+		assert_non_null(output);
+		at = strstr(output, text);
+		if (at && strchr(at, '\n')) {
+			line = strndup(at, strcspn(at, "\n"));
+			free(output);
+			return line;
+		}
+		free(output);
+		usleep(1000);
+	}
+	fail_msg("the log never says %s", text);
+	return NULL;
+}
+
+static void sigusr2_logs_the_counters(void **state)
+{
+	struct fixture *f = *state;
+	char *line;
+
+	spawn(f, f->socket_option, "--refresh=0", NULL);
+	connect_socket(f);
+	show_pattern(f);
+	assert_int_equal(kill(f->process.pid, SIGUSR2), 0);
+	line = await_log(f, "statistics: ");
+	/* Create, attach, scan-out, transfer, flush */
+	assert_non_null(strstr(line, " commands=5 errors=0 frames=1 fences="));
+	assert_non_null(strstr(line, " resources=1 contexts=0 "));
+	assert_non_null(strstr(line, " backing_bytes=256000 requests=5 interrupts=5 "));
+	assert_non_null(
+	    strstr(line, " memory=mmap map_calls=0 unmap_calls=0 copy_calls=0 copy_segments=0 "
+			 "pages_mapped=0 maps=0"));
+	free(line);
+	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
+}
+
 static void a_socket_in_use_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -332,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    an_inherited_descriptor_must_be_a_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sigusr1_takes_a_picture, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sigusr2_logs_the_counters, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_socket_in_use_is_left_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    a_socket_that_was_left_behind_is_replaced, set_up, tear_down),

@@ -111,7 +111,7 @@ static void mmap_take(struct guest_memory *memory, uint32_t page, bool back)
 static const struct kind kinds[] = {
 	{ "grants", MEMORY_GRANT_ADDRESS | (uint64_t)REFERENCE << 12, grant_region, gntdev_open,
 	    grant_take, (uint64_t)REFERENCE << 12 },
-	{ "foreign maps", (uint64_t)FAKE_FOREIGN_FIRST << 12, foreign_region, foreign_open_guest,
+	{ "foreign", (uint64_t)FAKE_FOREIGN_FIRST << 12, foreign_region, foreign_open_guest,
 	    foreign_take, MEMORY_GRANT_ADDRESS | (uint64_t)FAKE_FOREIGN_FIRST << 12 },
 	{ "mmap", MMAP_FIRST, mmap_region, gntdev_open, mmap_take,
 	    MEMORY_GRANT_ADDRESS | MMAP_FIRST },
