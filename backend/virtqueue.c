@@ -139,9 +139,8 @@ int virtqueue_start(
 		virtqueue_inflight_start(config->inflight, size, queue->used_index);
 		queue->in_flight = config->inflight->resubmit_count;
 		/* What was taken is what was given back and what is in flight; a front end whose
-		 * back end died cannot know more than the used index. */
-		if (queue->in_flight)
-			queue->last_avail = (uint16_t)(queue->used_index + queue->in_flight);
+		 * back end died cannot know, and one that never looks at rings knows nothing. */
+		queue->last_avail = (uint16_t)(queue->used_index + queue->in_flight);
 	}
 	queue->avail_index = queue->last_avail;
 	queue->broken = false;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_mmio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +14,13 @@
 
 #include "backend/log.h"
 #include "xen/config.h"
-#include "xen/diagnose.h"
 #include "xen/frontend.h"
-#include "xen/gntdev.h"
+#include "xen/guest_worker.h"
 #include "xen/irq.h"
-#include "xen/memory_grant.h"
 #include "xen/mmio.h"
-#include "xen/worker_process.h"
 
 #define GPU_QUEUES 2 /* control, cursor */
 #define QUEUE_SIZE 256
-#define HELLO_USEC (120 * UINT64_C(1000000)) /* EGL's start can take its time */
-#define ANSWER_USEC (30 * UINT64_C(1000000))
 #define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
 #define FEATURES_NEEDED \
 	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM))
@@ -32,8 +28,11 @@
 enum guest_device_state {
 	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
 	DEVICE_SERVING,
-	DEVICE_LOST,       /* the worker is gone or going; the guest is told that it must reset */
-	DEVICE_RESTARTING, /* the guest has reset it: a new worker is on its way */
+	/* The worker has died under a guest that does not know; its successor, once it is gone,
+	 * goes on where it was. Registers answer; what needs the worker waits. */
+	DEVICE_REPLACING,
+	DEVICE_LOST,       /* there is no worker, and the guest is told that it must reset */
+	DEVICE_RESTARTING, /* a reset waits for a new worker, which begins with an empty device */
 	DEVICE_ABSENT,     /* there never was one */
 	DEVICE_STOPPING,
 };
@@ -43,29 +42,26 @@ struct guest_device {
 	struct discovery_device device;
 	char *name; /* for the log */
 	enum guest_device_state state;
-	bool running;   /* DRIVER_OK has been passed on to the worker */
-	bool restarted; /* for the reset that is pending: once is enough */
+	bool running; /* DRIVER_OK has been passed on to the worker */
 	bool claimed;
 
 	struct log_limit limit; /* of lines that the guest can provoke */
 	struct mmio mmio;
 	struct mmio_state registers;
 	struct irq_line irq;
-	struct worker_process *worker;
-	struct frontend *frontend;
+	struct guest_worker worker;
 	struct frontend_state frontend_state;
-	int gntdev; /* on its way to the worker; -1: there */
 	int kick_fds[GPU_QUEUES], call_fd, error_fd;
 	bool kicks_bound[GPU_QUEUES];
 	sd_event_source *call, *error;
-	uint64_t calls_forwarded;
+	uint64_t calls_forwarded, replacements;
 
 	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
 	struct ioreq_access held[HELD_MAX]; /* waiting for the device, in order */
 	unsigned held_count;
 };
 
-static bool guest_device_restart_worker(struct guest_device *device);
+static bool guest_device_restart(struct guest_device *device);
 
 const struct discovery_device *guest_device_description(const struct guest_device *device)
 {
@@ -84,6 +80,8 @@ bool guest_device_access(struct guest_device *device, struct ioreq_access *acces
 	uint32_t offset = (uint32_t)(access->address - device->device.base);
 
 	if (device->state == DEVICE_STARTING)
+		goto hold;
+	if (device->state == DEVICE_REPLACING && access->write && offset >= VIRTIO_MMIO_CONFIG)
 		goto hold;
 	if (!access->write) {
 		access->value = mmio_read(&device->mmio, offset, access->size);
@@ -129,7 +127,6 @@ static void guest_device_released(void *data)
 	int vcpu = device->pending_vcpu;
 
 	device->pending_vcpu = -1;
-	device->restarted = false;
 	mmio_released(&device->mmio);
 	if (device->state == DEVICE_LOST)
 		mmio_break(&device->mmio);
@@ -155,14 +152,12 @@ static struct frontend_queue guest_device_queue(const struct guest_device *devic
 	};
 }
 
-static void guest_device_on_start(void *data)
+/* Tells the worker what the registers say. */
+static void guest_device_run(struct guest_device *device)
 {
-	struct guest_device *device = data;
 	struct frontend_queue queues[GPU_QUEUES];
 	const struct frontend_queue *ready[GPU_QUEUES] = { NULL };
 
-	if (device->state != DEVICE_SERVING)
-		return;
 	for (unsigned i = 0; i < GPU_QUEUES; i++) {
 		if (!device->mmio.state->queues[i].ready)
 			continue;
@@ -170,7 +165,17 @@ static void guest_device_on_start(void *data)
 		ready[i] = &queues[i];
 	}
 	device->running = true;
-	frontend_start(device->frontend, mmio_features(&device->mmio), ready);
+	frontend_start(device->worker.frontend, mmio_features(&device->mmio), ready);
+}
+
+static void guest_device_on_start(void *data)
+{
+	struct guest_device *device = data;
+
+	/* A worker that is on its way hears of it when it is ready. */
+	if (device->state != DEVICE_SERVING)
+		return;
+	guest_device_run(device);
 	if (log_limit_allow(&device->limit))
 		log_info("%s: the guest's driver is up (features %#llx)", device->name,
 		    (unsigned long long)mmio_features(&device->mmio));
@@ -182,16 +187,18 @@ static void guest_device_on_start_queue(void *data, unsigned index)
 	struct frontend_queue queue = guest_device_queue(device, index);
 
 	if (device->state == DEVICE_SERVING && device->running)
-		frontend_start_queue(device->frontend, index, &queue);
+		frontend_start_queue(device->worker.frontend, index, &queue);
 }
 
 static bool guest_device_on_stop_queue(void *data, unsigned index)
 {
 	struct guest_device *device = data;
 
+	/* A worker on its deathbed may still hold the queue, until it is gone; one that is on its
+	 * way holds none. */
 	if (device->state != DEVICE_SERVING || !device->running)
-		return device->state == DEVICE_LOST && device->worker;
-	frontend_stop_queue(device->frontend, index, guest_device_released, device);
+		return device->worker.process && !device->worker.frontend;
+	frontend_stop_queue(device->worker.frontend, index, guest_device_released, device);
 	return true;
 }
 
@@ -204,12 +211,12 @@ static bool guest_device_on_reset(void *data)
 		if (!device->running)
 			return false;
 		device->running = false;
-		frontend_reset(device->frontend, guest_device_released, device);
+		frontend_reset(device->worker.frontend, guest_device_released, device);
+		return true;
+	case DEVICE_REPLACING: /* until the one is gone, or the other ready */
 		return true;
 	case DEVICE_LOST:
-		if (device->worker)
-			return true; /* until it is gone: it may still hold guest memory */
-		return guest_device_restart_worker(device);
+		return guest_device_restart(device);
 	default:
 		return false;
 	}
@@ -222,7 +229,8 @@ static bool guest_device_on_write_config(
 
 	if (device->state != DEVICE_SERVING)
 		return false;
-	frontend_write_config(device->frontend, offset, from, size, guest_device_released, device);
+	frontend_write_config(
+	    device->worker.frontend, offset, from, size, guest_device_released, device);
 	return true;
 }
 
@@ -242,33 +250,6 @@ static void guest_device_on_set_irq(void *data, bool level)
 
 /* ------------------------------------------------------- what the worker says */
 
-/* The worker is of no use any more. The guest goes on, and is told once it has let go of everything
- * (guest_device_worker_exited()). */
-static void guest_device_lose_worker(struct guest_device *device)
-{
-	bool first = device->state == DEVICE_STARTING;
-
-	frontend_destroy(device->frontend);
-	device->frontend = NULL;
-	device->running = false;
-	if (device->gntdev >= 0)
-		close(device->gntdev);
-	device->gntdev = -1;
-	if (device->worker)
-		worker_process_kill(device->worker);
-	if (device->state == DEVICE_STOPPING || device->state == DEVICE_ABSENT ||
-	    device->state == DEVICE_LOST)
-		return;
-	log_guest(&device->limit, "%s: %s", device->name,
-	    first ? "there will be no GPU for this guest"
-		  : "the guest is told to reset its GPU; a new worker starts when it does");
-	device->state = first ? DEVICE_ABSENT : DEVICE_LOST;
-	if (!first && device->mmio.busy != MMIO_RESETTING)
-		mmio_break(&device->mmio);
-	if (first)
-		guest_device_retry(device);
-}
-
 static void guest_device_finish_stop(struct guest_device *device)
 {
 	if (device->mmio.busy != MMIO_IDLE)
@@ -276,28 +257,89 @@ static void guest_device_finish_stop(struct guest_device *device)
 	device->options.stopped(device->options.data, device);
 }
 
-static void guest_device_worker_exited(void *data)
+/* No worker will serve it, until the guest resets it. */
+static void guest_device_give_up(struct guest_device *device)
+{
+	log_guest(&device->limit,
+	    "%s: the guest is told to reset its GPU; a new worker starts when it does",
+	    device->name);
+	device->state = DEVICE_LOST;
+	if (device->mmio.busy != MMIO_IDLE) {
+		guest_device_released(device);
+		return;
+	}
+	mmio_break(&device->mmio);
+	guest_device_retry(device);
+}
+
+static void guest_device_never_started(struct guest_device *device)
+{
+	log_error("%s: there will be no GPU for this guest", device->name);
+	device->state = DEVICE_ABSENT;
+	guest_device_retry(device);
+}
+
+/* A new worker with an empty device, for a reset that is pending. */
+static bool guest_device_restart(struct guest_device *device)
+{
+	guest_worker_forget(&device->worker);
+	if (guest_worker_start(&device->worker) < 0)
+		return false;
+	device->state = DEVICE_RESTARTING;
+	return true;
+}
+
+/* Its worker has died, and is gone. */
+static void guest_device_replace(struct guest_device *device)
+{
+	/* What waited until nothing is held any more. */
+	if (device->mmio.busy == MMIO_STOPPING || device->mmio.busy == MMIO_CONFIGURING)
+		guest_device_released(device);
+	if (device->worker.often) {
+		log_guest(&device->limit, "%s: its worker has died %d times within %d s",
+		    device->name, GUEST_WORKER_DEATHS_MAX,
+		    (int)(GUEST_WORKER_DEATHS_USEC / 1000000));
+		guest_device_give_up(device);
+	} else if (device->mmio.busy == MMIO_RESETTING) {
+		if (!guest_device_restart(device))
+			guest_device_give_up(device);
+	} else if (guest_worker_start(&device->worker) < 0) {
+		guest_device_give_up(device);
+	}
+}
+
+static void guest_device_worker_lost(void *data)
 {
 	struct guest_device *device = data;
 
-	guest_device_lose_worker(device);
-	worker_process_destroy(device->worker);
-	device->worker = NULL;
-	if (device->state == DEVICE_STOPPING) {
-		guest_device_finish_stop(device);
-		return;
-	}
-	if (device->mmio.busy == MMIO_IDLE)
-		return;
-	/* A reset that waited for the end of the old worker begins with the new one; one that
-	 * waited for a new one that has failed is over. */
-	if (device->mmio.busy != MMIO_RESETTING || !guest_device_restart_worker(device))
-		guest_device_released(device);
+	device->running = false;
+	if (device->state == DEVICE_SERVING)
+		device->state = DEVICE_REPLACING;
 }
 
-static void guest_device_frontend_failed(void *data, int error)
+static void guest_device_worker_gone(void *data)
 {
-	guest_device_lose_worker(data);
+	struct guest_device *device = data;
+
+	switch (device->state) {
+	case DEVICE_STOPPING:
+		guest_device_finish_stop(device);
+		break;
+	case DEVICE_STARTING:
+		/* One that has failed in order has said why, and would again. */
+		if (!device->worker.crashed || device->worker.often ||
+		    guest_worker_start(&device->worker) < 0)
+			guest_device_never_started(device);
+		break;
+	case DEVICE_SERVING: /* lost() comes first */
+	case DEVICE_REPLACING:
+	case DEVICE_RESTARTING:
+		guest_device_replace(device);
+		break;
+	case DEVICE_LOST:
+	case DEVICE_ABSENT:
+		break;
+	}
 }
 
 static void guest_device_queue_refused(void *data, unsigned index)
@@ -314,7 +356,7 @@ static void guest_device_config_changed(void *data)
 	struct guest_device *device = data;
 
 	mmio_set_config(
-	    &device->mmio, frontend_config(device->frontend), VHOST_USER_CONFIG_MAX, true);
+	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
 }
 
 static int guest_device_called(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -366,111 +408,90 @@ static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uin
 	mmio_init(&device->mmio, &options, &device->registers);
 }
 
+/* The successor of a worker that has died serves; @restored: it knows all that the first one did.
+ */
+static void guest_device_replaced(struct guest_device *device, bool restored)
+{
+	device->replacements++;
+	log_guest(&device->limit, "%s: a new worker serves it (replacement %llu)", device->name,
+	    (unsigned long long)device->replacements);
+	mmio_set_config(
+	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
+	if (device->mmio.busy == MMIO_RESETTING) {
+		/* What it has taken over it has to give back first. */
+		frontend_reset(device->worker.frontend, guest_device_released, device);
+		return;
+	}
+	if (mmio_running(&device->mmio) && !restored) {
+		log_guest(&device->limit,
+		    "%s: requests that were under way are lost: the guest is told to reset its GPU",
+		    device->name);
+		mmio_break(&device->mmio);
+	} else if (mmio_running(&device->mmio)) {
+		guest_device_run(device);
+		/* The dead one may have read a kick and not acted on it, or have acted and not said
+		 * so: a kick or an interrupt for nothing does no harm. */
+		for (unsigned i = 0; i < GPU_QUEUES; i++)
+			eventfd_write(device->kick_fds[i], 1);
+		eventfd_write(device->call_fd, 1);
+	}
+	guest_device_retry(device);
+}
+
 /* The worker has told all that the registers must know. */
 static void guest_device_ready(void *data)
 {
 	struct guest_device *device = data;
-	uint64_t features = frontend_features(device->frontend);
-	bool restarted = device->state == DEVICE_RESTARTING;
+	uint64_t features = frontend_features(device->worker.frontend);
+	enum guest_device_state before = device->state;
 
-	close(device->gntdev);
-	device->gntdev = -1;
-	if ((FEATURES_NEEDED & ~features) ||
-	    (restarted && device->mmio.options.features & ~features)) {
+	if ((FEATURES_NEEDED | device->mmio.options.features) & ~features) {
 		log_error("%s: the worker offers features %#llx, which is not enough", device->name,
 		    (unsigned long long)features);
-		worker_process_kill(device->worker);
+		guest_worker_kill(&device->worker);
 		return;
 	}
 	device->state = DEVICE_SERVING;
-	if (restarted) {
+	if (before == DEVICE_REPLACING) {
+		guest_device_replaced(device, frontend_restored(device->worker.frontend));
+		return;
+	}
+	if (before == DEVICE_STARTING)
+		guest_device_init_mmio(device, device->device.virtio_id, features);
+	mmio_set_config(
+	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, false);
+	if (before == DEVICE_RESTARTING) {
 		if (log_limit_allow(&device->limit))
 			log_info("%s: a new worker serves it", device->name);
-		mmio_set_config(
-		    &device->mmio, frontend_config(device->frontend), VHOST_USER_CONFIG_MAX, false);
 		guest_device_released(device);
 		return;
 	}
-	guest_device_init_mmio(device, device->device.virtio_id, features);
-	mmio_set_config(
-	    &device->mmio, frontend_config(device->frontend), VHOST_USER_CONFIG_MAX, false);
 	device->options.serving(device->options.data, device);
 	guest_device_retry(device);
 }
 
-static int guest_device_connect(struct guest_device *device, int socket)
+static void guest_device_init_worker(struct guest_device *device)
 {
-	const struct frontend_options options = {
+	const struct guest_worker_options options = {
 		.name = device->name,
 		.limit = &device->limit,
-		.event = device->options.event,
-		.queues = GPU_QUEUES,
-		.queue_size = QUEUE_SIZE,
-		.hello_usec = HELLO_USEC,
-		.answer_usec = ANSWER_USEC,
-		.memory = memory_grant_region(device->device.domid),
-		.memory_fd = device->gntdev,
-		.inflight_fd = -1,
-		.state = &device->frontend_state,
-		.listener = {
-			.ready = guest_device_ready,
-			.config_changed = guest_device_config_changed,
-			.queue_refused = guest_device_queue_refused,
-			.failed = guest_device_frontend_failed,
-			.data = device,
-		},
-	};
-
-	return frontend_create(&options, socket, &device->frontend);
-}
-
-static int guest_device_start_worker(struct guest_device *device)
-{
-	const struct worker_process_options options = {
 		.path = device->options.worker_path,
-		.name = device->name,
-		.limit = &device->limit,
 		.guest = device->options.worker_name,
 		.arguments = device->options.worker_arguments,
 		.event = device->options.event,
-		.exited = guest_device_worker_exited,
+		.domid = device->device.domid,
+		.queues = GPU_QUEUES,
+		.queue_size = QUEUE_SIZE,
+		.state = &device->frontend_state,
+		.ready = guest_device_ready,
+		.config_changed = guest_device_config_changed,
+		.queue_refused = guest_device_queue_refused,
+		.lost = guest_device_worker_lost,
+		.gone = guest_device_worker_gone,
 		.data = device,
 	};
-	int socket, error;
 
-	device->gntdev = gntdev_open();
-	if (device->gntdev < 0) {
-		error = device->gntdev;
-		log_error("%s: cannot open /dev/xen/gntdev: %s. %s", device->name, strerror(-error),
-		    diagnose(DIAGNOSE_GRANT_DEVICE, error));
-		return error;
-	}
-	error = worker_process_create(&options, &socket, &device->worker);
-	if (error)
-		goto error_gntdev;
-	error = guest_device_connect(device, socket);
-	if (error)
-		goto error_worker;
-	return 0;
-
-error_worker:
-	close(socket);
-	worker_process_destroy(device->worker);
-	device->worker = NULL;
-error_gntdev:
-	close(device->gntdev);
-	device->gntdev = -1;
-	return error;
-}
-
-/* For a guest that resets a device whose worker was lost; once for each reset. */
-static bool guest_device_restart_worker(struct guest_device *device)
-{
-	if (device->restarted || guest_device_start_worker(device) < 0)
-		return false;
-	device->restarted = true;
-	device->state = DEVICE_RESTARTING;
-	return true;
+	guest_worker_init(&device->worker, &options);
 }
 
 /* ---------------------------------------------------------------- eventfds */
@@ -551,7 +572,8 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	device->device = *options->device;
 	device->options.device = NULL;
 	device->device.guest_name = NULL;
-	device->gntdev = device->call_fd = device->error_fd = device->pending_vcpu = -1;
+	device->call_fd = device->error_fd = device->pending_vcpu = -1;
+	device->worker.memory_fd = device->worker.inflight_fd = -1;
 	for (unsigned i = 0; i < GPU_QUEUES; i++)
 		device->kick_fds[i] = -1;
 	if (asprintf(&device->name, "%s, GPU %u", options->title, device->device.devid) < 0) {
@@ -560,6 +582,7 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	}
 	irq_init(&device->irq, options->server, device->name, device->device.irq);
 	guest_device_init_mmio(device, 0, 0);
+	guest_device_init_worker(device);
 	/* First of all: what the guest touches before that is a data abort. */
 	error = ioreq_claim(options->server, device->device.base, MMIO_SIZE);
 	if (error)
@@ -570,8 +593,8 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 		log_error("%s: cannot make eventfds: %s", device->name, strerror(-error));
 		goto error;
 	}
-	if (guest_device_start_worker(device) < 0)
-		device->state = DEVICE_ABSENT;
+	if (guest_worker_start(&device->worker) < 0)
+		guest_device_never_started(device);
 	*out = device;
 	return 0;
 
@@ -584,12 +607,9 @@ void guest_device_stop(struct guest_device *device)
 {
 	device->state = DEVICE_STOPPING;
 	guest_device_retry(device);
-	frontend_destroy(device->frontend);
-	device->frontend = NULL;
 	device->running = false;
-	if (device->worker)
-		worker_process_dismiss(device->worker);
-	else
+	guest_worker_dismiss(&device->worker);
+	if (!device->worker.process)
 		guest_device_finish_stop(device);
 }
 
@@ -601,13 +621,10 @@ void guest_device_destroy(struct guest_device *device)
 		log_info("%s: served; gpudomd itself forwarded %llu kicks and %llu interrupts",
 		    device->name, (unsigned long long)device->mmio.notifications,
 		    (unsigned long long)device->calls_forwarded);
-	frontend_destroy(device->frontend);
-	worker_process_destroy(device->worker);
+	guest_worker_finish(&device->worker);
 	guest_device_close_eventfds(device);
 	if (device->claimed)
 		ioreq_release(device->options.server, device->device.base, MMIO_SIZE);
-	if (device->gntdev >= 0)
-		close(device->gntdev);
 	config_arguments_free(device->options.worker_arguments);
 	free(device->name);
 	free(device);

@@ -23,7 +23,7 @@ uint64_t mmio_features(const struct mmio *mmio)
 	return mmio->state->driver_features;
 }
 
-static bool mmio_running(const struct mmio *mmio)
+bool mmio_running(const struct mmio *mmio)
 {
 	return (mmio->state->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 	       !(mmio->state->status & VIRTIO_CONFIG_S_NEEDS_RESET);

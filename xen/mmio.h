@@ -108,6 +108,9 @@ void mmio_released(struct mmio *mmio);
 /* What the driver accepted; final once FEATURES_OK is set. */
 uint64_t mmio_features(const struct mmio *mmio);
 
+/* DRIVER_OK, and the device does not need a reset. */
+bool mmio_running(const struct mmio *mmio);
+
 /* A device that serves no more: DEVICE_NEEDS_RESET, and a configuration interrupt. */
 void mmio_break(struct mmio *mmio);
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,7 @@ struct worker_process {
 	struct worker_process_options options;
 	pid_t pid; /* for people; the process is pidfd's */
 	int pidfd;
-	bool child, dismissed, gone;
+	bool child, dismissed, killed, gone, crashed;
 	sd_event_source *end, *timer;
 };
 
@@ -61,6 +60,8 @@ static void worker_process_log_end(struct worker_process *worker)
 		log_error("%s: cannot learn how the worker (pid %d) has ended: %s", name,
 		    (int)worker->pid, strerror(errno));
 	/* Of a process that is not our child, and of one in order, info stays 0. */
+	worker->crashed = info.si_code && info.si_code != CLD_EXITED &&
+			  !(worker->killed && info.si_status == SIGKILL);
 	if (info.si_code && info.si_code != CLD_EXITED)
 		log_guest(worker->options.limit,
 		    "%s: the worker (pid %d) was ended by signal %d (%s)", name, (int)worker->pid,
@@ -98,8 +99,10 @@ static int worker_process_overdue(sd_event_source *source, uint64_t usec, void *
 
 void worker_process_kill(struct worker_process *worker)
 {
-	if (!worker->gone)
-		pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
+	if (worker->gone)
+		return;
+	worker->killed = true;
+	pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
 void worker_process_dismiss(struct worker_process *worker)
@@ -279,6 +282,11 @@ int worker_process_adopt(
 	}
 	*out = worker;
 	return 0;
+}
+
+bool worker_process_crashed(const struct worker_process *worker)
+{
+	return worker->crashed;
 }
 
 int worker_process_pidfd(const struct worker_process *worker)

@@ -7,6 +7,7 @@
 #ifndef GPUDOM_XEN_WORKER_PROCESS_H
 #define GPUDOM_XEN_WORKER_PROCESS_H
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "backend/log.h"
@@ -42,6 +43,9 @@ int worker_process_adopt(
 
 /* For whoever is to adopt it. Not the caller's. */
 int worker_process_pidfd(const struct worker_process *worker);
+
+/* In exited(): it was ended by a signal that was not ours (SIGSEGV, an operator's kill). */
+bool worker_process_crashed(const struct worker_process *worker);
 
 /* Expects it to end by itself, because its socket was closed; kills it when it has not after a
  * few seconds. */

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "xen/guest_worker.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "xen/diagnose.h"
+#include "xen/gntdev.h"
+#include "xen/memory_grant.h"
+#include "xen/worker_process.h"
+
+#define HELLO_USEC (120 * UINT64_C(1000000)) /* EGL's start can take its time */
+#define ANSWER_USEC (30 * UINT64_C(1000000))
+
+bool guest_worker_deaths_add(struct guest_worker_deaths *deaths, uint64_t now_usec)
+{
+	uint64_t *oldest = &deaths->at[deaths->count++ % GUEST_WORKER_DEATHS_MAX];
+
+	*oldest = now_usec;
+	/* The next one in the ring is the oldest that is left. */
+	oldest = &deaths->at[deaths->count % GUEST_WORKER_DEATHS_MAX];
+	return deaths->count >= GUEST_WORKER_DEATHS_MAX &&
+	       now_usec - *oldest < GUEST_WORKER_DEATHS_USEC;
+}
+
+/* ------------------------------------------------------------------ its end */
+
+static void guest_worker_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void guest_worker_hang_up(struct guest_worker *worker)
+{
+	frontend_destroy(worker->frontend);
+	worker->frontend = NULL;
+	guest_worker_close(&worker->memory_fd);
+}
+
+static void guest_worker_exited(void *data)
+{
+	struct guest_worker *worker = data;
+	bool unexpected = worker->frontend != NULL;
+	uint64_t now;
+
+	guest_worker_hang_up(worker);
+	worker->crashed = worker_process_crashed(worker->process);
+	worker_process_destroy(worker->process);
+	worker->process = NULL;
+	if (sd_event_now(worker->options.event, CLOCK_MONOTONIC, &now) >= 0)
+		worker->often = guest_worker_deaths_add(&worker->deaths, now);
+	if (unexpected)
+		worker->options.lost(worker->options.data);
+	worker->options.gone(worker->options.data);
+}
+
+static void guest_worker_failed(void *data, int error)
+{
+	struct guest_worker *worker = data;
+
+	guest_worker_hang_up(worker);
+	if (worker->process)
+		worker_process_kill(worker->process);
+	worker->options.lost(worker->options.data);
+}
+
+void guest_worker_kill(struct guest_worker *worker)
+{
+	if (worker->process)
+		worker_process_kill(worker->process);
+}
+
+void guest_worker_dismiss(struct guest_worker *worker)
+{
+	guest_worker_hang_up(worker);
+	if (worker->process)
+		worker_process_dismiss(worker->process);
+}
+
+void guest_worker_forget(struct guest_worker *worker)
+{
+	guest_worker_close(&worker->inflight_fd);
+}
+
+/* ------------------------------------------------------------------ its start */
+
+static void guest_worker_ready(void *data)
+{
+	struct guest_worker *worker = data;
+	int fd = frontend_take_inflight_fd(worker->frontend);
+
+	guest_worker_close(&worker->memory_fd);
+	if (fd >= 0) {
+		guest_worker_forget(worker);
+		worker->inflight_fd = fd;
+	}
+	worker->options.ready(worker->options.data);
+}
+
+static void guest_worker_config_changed(void *data)
+{
+	struct guest_worker *worker = data;
+
+	worker->options.config_changed(worker->options.data);
+}
+
+static void guest_worker_queue_refused(void *data, unsigned index)
+{
+	struct guest_worker *worker = data;
+
+	worker->options.queue_refused(worker->options.data, index);
+}
+
+static int guest_worker_connect(struct guest_worker *worker, int socket)
+{
+	const struct frontend_options options = {
+		.name = worker->options.name,
+		.limit = worker->options.limit,
+		.event = worker->options.event,
+		.queues = worker->options.queues,
+		.queue_size = worker->options.queue_size,
+		.hello_usec = HELLO_USEC,
+		.answer_usec = ANSWER_USEC,
+		.memory = memory_grant_region(worker->options.domid),
+		.memory_fd = worker->memory_fd,
+		.inflight_fd = worker->inflight_fd,
+		.state = worker->options.state,
+		.listener = {
+			.ready = guest_worker_ready,
+			.config_changed = guest_worker_config_changed,
+			.queue_refused = guest_worker_queue_refused,
+			.failed = guest_worker_failed,
+			.data = worker,
+		},
+	};
+
+	return frontend_create(&options, socket, &worker->frontend);
+}
+
+static int guest_worker_open_memory(struct guest_worker *worker)
+{
+	int fd = gntdev_open();
+
+	if (fd < 0) {
+		log_error("%s: cannot open /dev/xen/gntdev: %s. %s", worker->options.name,
+		    strerror(-fd), diagnose(DIAGNOSE_GRANT_DEVICE, fd));
+		return fd;
+	}
+	worker->memory_fd = fd;
+	return 0;
+}
+
+int guest_worker_start(struct guest_worker *worker)
+{
+	const struct worker_process_options options = {
+		.path = worker->options.path,
+		.name = worker->options.name,
+		.limit = worker->options.limit,
+		.guest = worker->options.guest,
+		.arguments = worker->options.arguments,
+		.event = worker->options.event,
+		.exited = guest_worker_exited,
+		.data = worker,
+	};
+	int socket, error;
+
+	error = guest_worker_open_memory(worker);
+	if (error)
+		return error;
+	error = worker_process_create(&options, &socket, &worker->process);
+	if (error)
+		goto error_memory;
+	error = guest_worker_connect(worker, socket);
+	if (error)
+		goto error_process;
+	return 0;
+
+error_process:
+	close(socket);
+	worker_process_destroy(worker->process);
+	worker->process = NULL;
+error_memory:
+	guest_worker_close(&worker->memory_fd);
+	return error;
+}
+
+/* ----------------------------------------------------------------- life time */
+
+void guest_worker_init(struct guest_worker *worker, const struct guest_worker_options *options)
+{
+	*worker = (struct guest_worker){
+		.options = *options,
+		.memory_fd = -1,
+		.inflight_fd = -1,
+	};
+}
+
+void guest_worker_finish(struct guest_worker *worker)
+{
+	guest_worker_hang_up(worker);
+	worker_process_destroy(worker->process);
+	worker->process = NULL;
+	guest_worker_forget(worker);
+}

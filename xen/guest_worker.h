@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A device's worker: its process (worker_process.h), the vhost-user connection to it (frontend.h),
+ * and what outlives both: the file of requests in flight, with which a successor goes on where it
+ * has died.
+ */
+#ifndef GPUDOM_XEN_GUEST_WORKER_H
+#define GPUDOM_XEN_GUEST_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "backend/log.h"
+#include "xen/frontend.h"
+
+/* How often a worker may die before it is given up: so often within so long. A worker that dies
+ * over what its guest does would die for ever. */
+#define GUEST_WORKER_DEATHS_MAX 5
+#define GUEST_WORKER_DEATHS_USEC (60 * UINT64_C(1000000))
+
+struct guest_worker_deaths {
+	uint64_t at[GUEST_WORKER_DEATHS_MAX]; /* CLOCK_MONOTONIC, microseconds; a ring */
+	uint64_t count;                       /* in all */
+};
+
+/* Counts a death. True: the last GUEST_WORKER_DEATHS_MAX came within GUEST_WORKER_DEATHS_USEC. */
+bool guest_worker_deaths_add(struct guest_worker_deaths *deaths, uint64_t now_usec);
+
+struct guest_worker_options {
+	const char *name;        /* of guest and device, for the log; not copied */
+	struct log_limit *limit; /* of lines that a guest can provoke; not owned */
+	const char *path;        /* of the program; not copied */
+	const char *guest;       /* for the worker's own log; not copied */
+	char *const *arguments;  /* not copied */
+	sd_event *event;
+	uint16_t domid;
+	unsigned queues;
+	uint16_t queue_size;
+	struct frontend_state *state; /* not owned */
+
+	/* All are called from the event loop. */
+	void (*ready)(void *data);
+	void (*config_changed)(void *data);
+	void (*queue_refused)(void *data, unsigned index);
+	/* It is of no use any more, and killed if it was not dead (said why). gone() follows. */
+	void (*lost)(void *data);
+	/* The process is gone, and with it all that it held of the guest. */
+	void (*gone)(void *data);
+	void *data;
+};
+
+struct guest_worker {
+	struct guest_worker_options options;
+	struct worker_process *process; /* NULL: there is none (any more) */
+	struct frontend *frontend;      /* NULL: nobody to talk to */
+	int memory_fd;                  /* on its way to the worker; -1: there */
+	int inflight_fd;                /* -1: none */
+	bool crashed;                   /* the last one: ended by a signal that was not ours */
+	struct guest_worker_deaths deaths;
+	bool often; /* what guest_worker_deaths_add() said of the last one */
+};
+
+void guest_worker_init(struct guest_worker *worker, const struct guest_worker_options *options);
+
+/* Kills what is there. */
+void guest_worker_finish(struct guest_worker *worker);
+
+/* Starts one, where none is; with what a dead one has left, if that was not forgotten
+ * (frontend_restored() says after ready() whether it could use it). Errors are logged. */
+int guest_worker_start(struct guest_worker *worker);
+
+/* The next one begins with an empty device. */
+void guest_worker_forget(struct guest_worker *worker);
+
+/* lost() and gone() follow. */
+void guest_worker_kill(struct guest_worker *worker);
+
+/* Hangs up and lets it end in order; gone() follows. */
+void guest_worker_dismiss(struct guest_worker *worker);
+
+#endif
