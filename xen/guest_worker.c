@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xen/guest_worker.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ static void guest_worker_hang_up(struct guest_worker *worker)
 {
 	frontend_destroy(worker->frontend);
 	worker->frontend = NULL;
+	worker->adopted = false;
 	guest_worker_close(&worker->memory_fd);
 }
 
@@ -114,9 +116,9 @@ static void guest_worker_queue_refused(void *data, unsigned index)
 	worker->options.queue_refused(worker->options.data, index);
 }
 
-static int guest_worker_connect(struct guest_worker *worker, int socket)
+static struct frontend_options guest_worker_frontend_options(struct guest_worker *worker)
 {
-	const struct frontend_options options = {
+	return (struct frontend_options){
 		.name = worker->options.name,
 		.limit = worker->options.limit,
 		.event = worker->options.event,
@@ -136,8 +138,20 @@ static int guest_worker_connect(struct guest_worker *worker, int socket)
 			.data = worker,
 		},
 	};
+}
 
-	return frontend_create(&options, socket, &worker->frontend);
+static struct worker_process_options guest_worker_process_options(struct guest_worker *worker)
+{
+	return (struct worker_process_options){
+		.path = worker->options.path,
+		.name = worker->options.name,
+		.limit = worker->options.limit,
+		.guest = worker->options.guest,
+		.arguments = worker->options.arguments,
+		.event = worker->options.event,
+		.exited = guest_worker_exited,
+		.data = worker,
+	};
 }
 
 static int guest_worker_open_memory(struct guest_worker *worker)
@@ -155,25 +169,18 @@ static int guest_worker_open_memory(struct guest_worker *worker)
 
 int guest_worker_start(struct guest_worker *worker)
 {
-	const struct worker_process_options options = {
-		.path = worker->options.path,
-		.name = worker->options.name,
-		.limit = worker->options.limit,
-		.guest = worker->options.guest,
-		.arguments = worker->options.arguments,
-		.event = worker->options.event,
-		.exited = guest_worker_exited,
-		.data = worker,
-	};
+	const struct worker_process_options process = guest_worker_process_options(worker);
+	struct frontend_options frontend;
 	int socket, error;
 
 	error = guest_worker_open_memory(worker);
 	if (error)
 		return error;
-	error = worker_process_create(&options, &socket, &worker->process);
+	error = worker_process_create(&process, &socket, &worker->process);
 	if (error)
 		goto error_memory;
-	error = guest_worker_connect(worker, socket);
+	frontend = guest_worker_frontend_options(worker);
+	error = frontend_create(&frontend, socket, &worker->frontend);
 	if (error)
 		goto error_process;
 	return 0;
@@ -185,6 +192,46 @@ error_process:
 error_memory:
 	guest_worker_close(&worker->memory_fd);
 	return error;
+}
+
+/* --------------------------------------------------------------- taking over */
+
+int guest_worker_adopt(struct guest_worker *worker, const struct guest_worker_kept *kept)
+{
+	const struct worker_process_options process = guest_worker_process_options(worker);
+	struct frontend_options frontend;
+	struct guest_worker_kept fds = *kept;
+	int error = -ENOENT;
+
+	worker->inflight_fd = fds.inflight_fd;
+	if (fds.pidfd >= 0)
+		error = worker_process_adopt(&process, fds.pidfd, &worker->process);
+	if (error)
+		goto error_fds;
+	fds.pidfd = -1;
+	if (fds.socket < 0 || !worker->options.state->settled)
+		goto kill; /* in the middle of a command: nobody knows how far it is */
+	frontend = guest_worker_frontend_options(worker);
+	if (frontend_adopt(&frontend, fds.socket, fds.backend_socket, &worker->frontend) < 0)
+		goto kill;
+	worker->adopted = true;
+	return 0;
+
+kill:
+	worker_process_kill(worker->process);
+error_fds:
+	guest_worker_close(&fds.pidfd);
+	guest_worker_close(&fds.socket);
+	guest_worker_close(&fds.backend_socket);
+	return error;
+}
+
+void guest_worker_release(struct guest_worker *worker)
+{
+	guest_worker_hang_up(worker);
+	worker_process_release(worker->process);
+	worker->process = NULL;
+	guest_worker_forget(worker);
 }
 
 /* ----------------------------------------------------------------- life time */

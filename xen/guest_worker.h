@@ -56,6 +56,7 @@ struct guest_worker {
 	struct frontend *frontend;      /* NULL: nobody to talk to */
 	int memory_fd;                  /* on its way to the worker; -1: there */
 	int inflight_fd;                /* -1: none */
+	bool adopted;                   /* it is a predecessor's */
 	bool crashed;                   /* the last one: ended by a signal that was not ours */
 	struct guest_worker_deaths deaths;
 	bool often; /* what guest_worker_deaths_add() said of the last one */
@@ -69,6 +70,24 @@ void guest_worker_finish(struct guest_worker *worker);
 /* Starts one, where none is; with what a dead one has left, if that was not forgotten
  * (frontend_restored() says after ready() whether it could use it). Errors are logged. */
 int guest_worker_start(struct guest_worker *worker);
+
+/* What a predecessor of this process has kept of its worker; -1: nothing. */
+struct guest_worker_kept {
+	int pidfd;
+	int socket, backend_socket; /* of the connection */
+	int inflight_fd;
+};
+
+/*
+ * Goes on with a predecessor's worker (options.state is what it has kept of the conversation): all
+ * of @kept is taken over. ready() follows, with worker->adopted; or, where the conversation was not
+ * settled, gone(), and the next start goes on with inflight_fd. -errno where there is no process to
+ * watch: start one.
+ */
+int guest_worker_adopt(struct guest_worker *worker, const struct guest_worker_kept *kept);
+
+/* Forgets it and lets it live, for a successor of this process that has its descriptors. */
+void guest_worker_release(struct guest_worker *worker);
 
 /* The next one begins with an empty device. */
 void guest_worker_forget(struct guest_worker *worker);
