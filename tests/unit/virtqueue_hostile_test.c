@@ -273,7 +273,11 @@ static void test_table_changed_while_it_is_read(void **state)
 		.unmap = scribbling_unmap,
 	};
 	struct test *test = *state;
-	struct scribbling_memory memory = { { &impl }, test->ring.memory, &test->ring, 0 };
+	struct scribbling_memory memory = {
+		.memory = { .impl = &impl },
+		.real = test->ring.memory,
+		.ring = &test->ring,
+	};
 	struct virtqueue_config config = ring_config(&test->ring, INDIRECT);
 
 	virtqueue_stop(&test->queue);
