@@ -200,7 +200,7 @@ static uint32_t response_write(struct gpu *gpu, struct gpu_command *command, uin
 			hdr->ring_idx = command->hdr.ring_idx;
 		}
 	}
-	if (memory_write(gpu->base.memory, command->writable, command->writable_count,
+	if (memory_write_later(gpu->base.memory, command->writable, command->writable_count,
 		gpu->response, size) < 0) {
 		gpu_command_refuse(gpu, command, 0, "its response buffer can't be written");
 		return 0;

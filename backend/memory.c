@@ -35,6 +35,19 @@ int memory_write(struct guest_memory *memory, const struct memory_piece *pieces,
 	return memory->impl->write(memory, pieces, count, from, size);
 }
 
+int memory_write_later(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
+    const void *from, size_t size)
+{
+	return (memory->impl->write_later ? memory->impl->write_later : memory->impl->write)(
+	    memory, pieces, count, from, size);
+}
+
+void memory_flush(struct guest_memory *memory)
+{
+	if (memory->impl->flush)
+		memory->impl->flush(memory);
+}
+
 int memory_map(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
     enum memory_access access, struct memory_map **map)
 {

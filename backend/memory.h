@@ -59,6 +59,10 @@ struct guest_memory_impl {
 	    struct guest_memory *memory, void *to, const struct memory_piece *pieces, size_t count);
 	int (*write)(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
 	    const void *from, size_t size);
+	/* May be NULL: write() does it at once, and there is nothing to flush. */
+	int (*write_later)(struct guest_memory *memory, const struct memory_piece *pieces,
+	    size_t count, const void *from, size_t size);
+	void (*flush)(struct guest_memory *memory);
 	int (*map)(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
 	    enum memory_access access, struct memory_map **map);
 	void (*unmap)(struct guest_memory *memory, struct memory_map *map);
@@ -108,6 +112,15 @@ int memory_read(
  * reach (bytes may then have been written). */
 int memory_write(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
     const void *from, size_t size);
+
+/* As memory_write(), but the bytes need not be there before memory_flush(), so that one call can
+ * serve many; what is found out to be out of reach only then is not reported. */
+int memory_write_later(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
+    const void *from, size_t size);
+
+/* Brings all that was put off to the guest. virtqueue_publish() does this before the guest can
+ * look. */
+void memory_flush(struct guest_memory *memory);
 
 /* Maps all pieces or none. The caller unmaps before the guest may take the pages back.
  * -EFAULT (address, grant), -ENOMEM, -E2BIG (more pages than the implementation maps). */

@@ -154,6 +154,8 @@ void virtqueue_stop(struct virtqueue *queue)
 	if (!queue->started)
 		return;
 	queue->started = false;
+	/* What the guest was promised must not come when the memory is its own again. */
+	memory_flush(queue->memory);
 	virtqueue_unmap(queue);
 }
 
@@ -443,6 +445,7 @@ void virtqueue_publish(struct virtqueue *queue)
 
 	if (!queue->started || old == new)
 		return;
+	memory_flush(queue->memory);
 	__atomic_store_n(&virtqueue_used(queue)->idx, new, __ATOMIC_RELEASE); /* (B) */
 	queue->published = new;
 	if (queue->config.inflight)

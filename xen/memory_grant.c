@@ -17,12 +17,21 @@
 /* Segments of one copy: enough for a request and its response without an allocation. */
 #define SEGMENTS_SMALL 32
 
+/* What is put off at most: the answers to a queue's worth of small requests */
+#define LATER_SEGMENTS 256
+#define LATER_BYTES 16384
+
 struct memory_grant {
 	struct guest_memory base;
 	int fd;                      /* gntdev, or -1: no region */
 	struct memory_region region; /* size 0: removed, while maps are left */
 	bool copy_by_map;            /* grant copy is not to be had here */
 	struct log_limit limit;
+
+	/* Writes that are put off: segments of bytes[] */
+	size_t later_count, later_size;
+	struct gntdev_segment later[LATER_SEGMENTS];
+	uint8_t later_bytes[LATER_BYTES];
 };
 
 struct memory_grant_map {
@@ -66,6 +75,8 @@ static struct grant_span span_of(const struct memory_piece *piece)
 		.run.count = piece->length ? (uint32_t)pages : 0,
 	};
 }
+
+static void memory_grant_flush(struct guest_memory *memory);
 
 static void memory_grant_destroy(struct guest_memory *memory)
 {
@@ -122,6 +133,7 @@ static int memory_grant_remove_region(
 	    region->size != grant->region.size ||
 	    region->user_address != grant->region.user_address)
 		return -ENOENT;
+	memory_grant_flush(memory);
 	grant->region.size = 0;
 	memory_grant_close(grant);
 	return 0;
@@ -386,6 +398,63 @@ static int memory_grant_write(struct guest_memory *memory, const struct memory_p
 	return memory_grant_copy(memory, pieces, count, (void *)from, size, GNTDEV_TO_GUEST);
 }
 
+static int memory_grant_write_later(struct guest_memory *memory, const struct memory_piece *pieces,
+    size_t count, const void *from, size_t size)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	uint8_t *bytes;
+	size_t pages, room;
+	int error;
+
+	error = memory_grant_measure(grant, pieces, count, &pages, &room);
+	if (error)
+		return error;
+	if (size > room)
+		return -EFAULT;
+	if (grant->copy_by_map || pages > LATER_SEGMENTS || size > LATER_BYTES)
+		return memory_grant_write(memory, pieces, count, from, size);
+	if (pages > LATER_SEGMENTS - grant->later_count || size > LATER_BYTES - grant->later_size)
+		memory_grant_flush(memory);
+	bytes = grant->later_bytes + grant->later_size;
+	memcpy(bytes, from, size);
+	grant->later_size += size;
+	grant->later_count +=
+	    memory_grant_cut(pieces, count, bytes, size, &grant->later[grant->later_count]);
+	return 0;
+}
+
+/* One call for all. Xen copies what it can: a bad reference spoils only what it was for. */
+static void memory_grant_flush(struct guest_memory *memory)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	int error;
+
+	if (!grant->later_count)
+		return;
+	grant->base.statistics.copy_calls++;
+	grant->base.statistics.segments += grant->later_count;
+	error = gntdev_copy(grant->fd, (uint16_t)grant->region.xen_domid, GNTDEV_TO_GUEST,
+	    grant->later, grant->later_count);
+	if (error == -EACCES || error == -ENOTTY) {
+		/* The policy lets us copy from the guest, but not to it. */
+		for (size_t i = 0; i < grant->later_count; i++) {
+			const struct gntdev_segment *segment = &grant->later[i];
+			const struct memory_piece piece = {
+				.address = MEMORY_GRANT_ADDRESS |
+					   (uint64_t)segment->reference << PAGE_SHIFT |
+					   segment->offset,
+				.length = segment->length,
+			};
+
+			memory_grant_write(memory, &piece, 1, segment->local, segment->length);
+		}
+	} else if (error) {
+		log_guest(&grant->limit, "an answer cannot be written to the guest's memory: %s",
+		    strerror(-error));
+	}
+	grant->later_count = grant->later_size = 0;
+}
+
 static const struct guest_memory_impl memory_grant_impl = {
 	.name = "grants",
 	.destroy = memory_grant_destroy,
@@ -394,6 +463,8 @@ static const struct guest_memory_impl memory_grant_impl = {
 	.translate_user = memory_grant_translate_user,
 	.read = memory_grant_read,
 	.write = memory_grant_write,
+	.write_later = memory_grant_write_later,
+	.flush = memory_grant_flush,
 	.map = memory_grant_map,
 	.unmap = memory_grant_unmap,
 };

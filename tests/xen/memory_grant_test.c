@@ -235,6 +235,105 @@ static void one_bad_grant_does_not_end_copying(void **state)
 	assert_int_equal(fake_gntdev->copy_calls, 2);
 }
 
+/* ------------------------------------------------------- what is put off */
+
+static void put_off_writes_are_one_call(void **state)
+{
+	uint8_t bytes[24];
+
+	fake_gntdev_grant(DOMID, 20, 100, 8, false);
+	for (unsigned i = 0; i < 64; i++) {
+		struct memory_piece piece = { bus(20 + i / 16, i % 16 * 256 + 250), 64 };
+
+		memset(bytes, (int)(0x40 + i), sizeof(bytes));
+		assert_int_equal(memory_write_later(*state, &piece, 1, bytes, 24), 0);
+	}
+	assert_int_equal(fake_gntdev->copy_calls, 0);
+	assert_int_not_equal(fake_gntdev_memory[100 * PAGE + 250], 0x40);
+	memory_flush(*state);
+	for (unsigned i = 0; i < 64; i++) {
+		memset(bytes, (int)(0x40 + i), sizeof(bytes));
+		assert_memory_equal(fake_gntdev_memory + 100 * PAGE + i * 256 + 250, bytes, 24);
+	}
+	assert_int_equal(fake_gntdev->copy_calls, 1);
+	memory_flush(*state); /* there is nothing left */
+	assert_int_equal(fake_gntdev->copy_calls, 1);
+}
+
+static void a_bad_one_spoils_no_other(void **state)
+{
+	struct memory_piece good[] = { { bus(20, 0), 8 }, { bus(22, 0), 8 } },
+			    bad = { bus(21, 0), 8 };
+	const uint8_t bytes[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	fake_gntdev_grant(DOMID, 20, 100, 3, false);
+	fake_gntdev_revoke(21, 1);
+	assert_int_equal(memory_write_later(*state, &good[0], 1, bytes, 8), 0);
+	assert_int_equal(memory_write_later(*state, &bad, 1, bytes, 8), 0);
+	assert_int_equal(memory_write_later(*state, &good[1], 1, bytes, 8), 0);
+	/* What can be seen to be wrong is told at once. */
+	bad.address &= ~MEMORY_GRANT_ADDRESS;
+	assert_int_equal(memory_write_later(*state, &bad, 1, bytes, 8), -EFAULT);
+	assert_int_equal(memory_write_later(*state, &good[0], 1, bytes, 9), -EFAULT);
+	memory_flush(*state);
+	assert_memory_equal(fake_gntdev_memory + 100 * PAGE, bytes, 8);
+	assert_memory_equal(fake_gntdev_memory + 102 * PAGE, bytes, 8);
+	assert_memory_not_equal(fake_gntdev_memory + 101 * PAGE, bytes, 8);
+}
+
+static void more_than_can_be_put_off(void **state)
+{
+	struct memory_piece piece = { bus(20, 8), 100 * PAGE };
+	uint8_t *bytes = malloc(100 * PAGE);
+
+	assert_non_null(bytes);
+	fake_gntdev_grant(DOMID, 20, 0, 101, false);
+	memset(bytes, 0x99, 100 * PAGE);
+	/* Many small ones ... */
+	for (unsigned i = 0; i < 1000; i++) {
+		struct memory_piece small = { bus(20, 8 + i), 1 };
+
+		assert_int_equal(memory_write_later(*state, &small, 1, bytes, 1), 0);
+	}
+	assert_int_equal(fake_gntdev->copy_calls, 1000 / 256);
+	memory_flush(*state);
+	assert_memory_equal(fake_gntdev_memory + 8, bytes, 1000);
+	/* ... and a long one, at once */
+	assert_int_equal(memory_write_later(*state, &piece, 1, bytes, 100 * PAGE), 0);
+	assert_memory_equal(fake_gntdev_memory + 8, bytes, 100 * PAGE);
+	free(bytes);
+}
+
+static void put_off_where_the_policy_refuses_copies(void **state)
+{
+	struct memory_piece pieces[] = { { bus(20, 4090), 10 }, { bus(30, 8), 4 } };
+	const uint8_t bytes[14] = "put off again";
+
+	fake_gntdev_grant(DOMID, 20, 100, 2, false);
+	fake_gntdev_grant(DOMID, 30, 200, 1, false);
+	assert_int_equal(memory_write_later(*state, pieces, 2, bytes, 14), 0);
+	fake_gntdev->copy_error = -EACCES;
+	memory_flush(*state);
+	assert_memory_equal(fake_gntdev_memory + 100 * PAGE + 4090, bytes, 10);
+	assert_memory_equal(fake_gntdev_memory + 200 * PAGE + 8, bytes + 10, 4);
+	/* From then on at once */
+	assert_int_equal(memory_write_later(*state, &pieces[1], 1, bytes, 4), 0);
+	assert_memory_equal(fake_gntdev_memory + 200 * PAGE + 8, bytes, 4);
+}
+
+static void put_off_until_the_region_goes(void **state)
+{
+	struct memory_region region = memory_grant_region(DOMID);
+	struct memory_piece piece = { bus(20, 0), 8 };
+	const uint8_t bytes[8] = "at last";
+
+	fake_gntdev_grant(DOMID, 20, 100, 1, false);
+	assert_int_equal(memory_write_later(*state, &piece, 1, bytes, 8), 0);
+	assert_int_equal(memory_remove_region(*state, &region), 0);
+	assert_memory_equal(fake_gntdev_memory + 100 * PAGE, bytes, 8);
+	memory_flush(*state);
+}
+
 /* ------------------------------------------------------------------- mapping */
 
 static void runs_are_mapped_in_one_call(void **state)
@@ -471,6 +570,11 @@ int main(void)
 		TEST(writing_to_a_read_only_grant),
 		TEST(copies_by_mapping_where_the_policy_refuses_them),
 		TEST(one_bad_grant_does_not_end_copying),
+		TEST(put_off_writes_are_one_call),
+		TEST(a_bad_one_spoils_no_other),
+		TEST(more_than_can_be_put_off),
+		TEST(put_off_where_the_policy_refuses_copies),
+		TEST(put_off_until_the_region_goes),
 		TEST(runs_are_mapped_in_one_call),
 		TEST(neighbours_are_joined),
 		TEST(the_same_reference_twice),
