@@ -86,8 +86,8 @@ static void daemon_device_removed(void *data, uint16_t domid, unsigned devid)
 	daemon_report(gpu_daemon);
 }
 
-static struct guest **daemon_add_guest(
-    struct gpu_daemon *gpu_daemon, const struct discovery_device *device)
+static int daemon_add_guest(
+    struct gpu_daemon *gpu_daemon, const struct discovery_device *device, struct guest ***guest)
 {
 	const struct guest_options options = {
 		.domid = device->domid,
@@ -100,35 +100,40 @@ static struct guest **daemon_add_guest(
 		.data = gpu_daemon,
 	};
 
-	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
-		if (!gpu_daemon->guests[i])
-			return guest_create(&options, &gpu_daemon->guests[i]) < 0
-				   ? NULL
-				   : &gpu_daemon->guests[i];
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++) {
+		if (gpu_daemon->guests[i])
+			continue;
+		*guest = &gpu_daemon->guests[i];
+		return guest_create(&options, *guest);
+	}
 	log_error("domain %u: there are %d guests already", device->domid, DAEMON_GUESTS_MAX);
-	return NULL;
+	return -ENOSPC;
 }
 
-static void daemon_device_added(void *data, const struct discovery_device *device)
+static int daemon_device_added(void *data, const struct discovery_device *device)
 {
 	struct gpu_daemon *gpu_daemon = data;
 	struct guest **guest = daemon_find(gpu_daemon, device->domid);
 	char **arguments;
+	int error = 0;
 
 	discovery_set_state(
 	    gpu_daemon->discovery, device->domid, device->devid, DISCOVERY_INIT_WAIT);
 	if (!guest)
-		guest = daemon_add_guest(gpu_daemon, device);
-	if (!guest)
-		return; /* said why; the directory stays until the toolstack takes it away */
-	if (config_arguments(gpu_daemon->options.config, device->guest_name, &arguments) < 0) {
+		error = daemon_add_guest(gpu_daemon, device, &guest);
+	if (error)
+		return error;
+	error = config_arguments(gpu_daemon->options.config, device->guest_name, &arguments);
+	if (error) {
 		log_error("%s: out of memory", guest_title(*guest));
-		return;
+	} else {
+		log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
+		    device->devid, (unsigned long long)device->base, device->irq, device->domid);
+		error = guest_add_device(*guest, device, arguments);
 	}
-	log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
-	    device->devid, (unsigned long long)device->base, device->irq, device->domid);
-	if (guest_add_device(*guest, device, arguments) < 0 && guest_is_empty(*guest))
+	if (error && guest_is_empty(*guest))
 		daemon_drop_guest(guest);
+	return error;
 }
 
 static void daemon_device_removing(void *data, uint16_t domid, unsigned devid)

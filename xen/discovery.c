@@ -31,26 +31,37 @@
  * has. So the directory stays that long. */
 #define CLOSED_USEC (500 * UINT64_C(1000))
 
+/* A device that could not be served is tried again, each time after twice as long. */
+#define RETRY_FIRST_USEC (500 * UINT64_C(1000))
+#define RETRY_LAST_USEC (300 * UINT64_C(1000000))
+
+#define EVENTS_AT_ONCE 256 /* of xenstore, before vCPUs have their turn */
+
 enum known_state {
 	KNOWN_WAITING, /* for its guest's name */
 	KNOWN_SERVED,
 	KNOWN_REMOVING,
 	KNOWN_CLOSED,  /* state 6; the directory goes next */
-	KNOWN_REFUSED, /* a GPU that cannot be served; said once */
-	KNOWN_OTHERS,  /* no business of ours; said once */
+	KNOWN_REFUSED, /* its keys are wrong or not complete; looked at again when they change */
+	KNOWN_FAILED,  /* it could not be served; tried again after a time */
+	KNOWN_OTHERS,  /* no business of ours */
 };
 
 struct known_device {
 	struct known_device *next;
 	struct discovery_device device;
 	enum known_state state;
-	bool seen; /* in the scan under way */
+	const char *complaint; /* what was said last of its keys, to say it once */
+	bool seen;             /* in the scan under way */
+	bool needs_name;       /* its guest's name is watched */
 };
 
 struct discovery {
 	struct discovery_options options;
 	struct xs_handle *xs;
-	sd_event_source *io, *scan, *sweep;
+	sd_event_source *io, *scan, *sweep, *retry;
+	uint64_t retry_usec;
+	int error; /* xenstore cannot be used any more */
 	struct known_device *devices;
 	unsigned count;
 	struct log_limit limit;
@@ -58,7 +69,25 @@ struct discovery {
 
 /* ------------------------------------------------------------------- reading */
 
-/* A value of at most VALUE_MAX_BYTES, without NUL inside; NULL where there is none. */
+/*
+ * What a call's errno means. That something is not there, or not for us, is an answer (0). All
+ * else says nothing about the devices, and above all not that they are gone: the connection is
+ * lost, or xenstored in trouble. gpudomd ends then, to be started anew with all that it serves.
+ */
+static int discovery_check(struct discovery *discovery)
+{
+	if (errno == ENOENT || errno == EACCES || errno == EINVAL || discovery->error)
+		return discovery->error;
+	discovery->error = errno ? -errno : -EIO;
+	log_error("xenstore is lost: %s. %s", strerror(-discovery->error),
+	    diagnose(DIAGNOSE_XENSTORE, discovery->error));
+	sd_event_source_set_enabled(discovery->io, SD_EVENT_OFF);
+	discovery->options.listener.failed(discovery->options.listener.data, discovery->error);
+	return discovery->error;
+}
+
+/* A value of at most VALUE_MAX_BYTES, without NUL inside; NULL where there is none (ENOENT), or
+ * where it makes no sense (EINVAL). */
 static char *discovery_read(struct discovery *discovery, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -75,6 +104,8 @@ static char *discovery_read(struct discovery *discovery, const char *format, ...
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return NULL;
 	value = xs_read(discovery->xs, XBT_NULL, path, &length);
+	if (!value)
+		discovery_check(discovery);
 	if (value && (length > VALUE_MAX_BYTES || strlen(value) != length)) {
 		free(value);
 		errno = EINVAL;
@@ -140,46 +171,94 @@ static char *discovery_read_name(struct discovery *discovery, uint16_t domid)
 
 /* ---------------------------------------------------------- one device's keys */
 
-static bool discovery_wrong(const struct discovery_device *device, const char *what)
+/* False: it is not served for now. Said once. */
+static bool discovery_complain(struct known_device *known, const char *what, const char *cure)
 {
-	log_error("domain %u, virtio device %u: %s in xenstore (" ROOT "/%u/%u): not served",
-	    device->domid, device->devid, what, device->domid, device->devid);
+	const struct discovery_device *device = &known->device;
+
+	known->state = KNOWN_REFUSED;
+	if (known->complaint != what)
+		log_error("domain %u, virtio device %u: %s in xenstore (" ROOT "/%u/%u): %s",
+		    device->domid, device->devid, what, device->domid, device->devid, cure);
+	known->complaint = what;
 	return false;
 }
 
-static bool discovery_is_gpu(struct discovery *discovery, struct discovery_device *device)
+static bool discovery_wrong(struct known_device *known, const char *what)
 {
+	return discovery_complain(known, what, "not served");
+}
+
+/* A key is not there, perhaps not yet; the watch tells when it is. */
+static bool discovery_missing(struct known_device *known, const char *what)
+{
+	return discovery_complain(known, what, "not served until there is one");
+}
+
+/* Whether it is ours to serve. */
+static bool discovery_is_gpu(struct discovery *discovery, struct known_device *known)
+{
+	static const char complaint[] = "of another type";
+	struct discovery_device *device = &known->device;
 	char *type = discovery_read(discovery, ROOT "/%u/%u/type", device->domid, device->devid);
 	bool gpu = parse_type(type, &device->virtio_id) && device->virtio_id == VIRTIO_ID_GPU;
 
-	if (!gpu)
+	if (!type && errno == ENOENT)
+		return discovery_missing(known, "no type");
+	if (!gpu && known->complaint != complaint) {
 		log_info("domain %u, virtio device %u is of type '%.32s', not virtio,device10 (a "
 			 "GPU): left to others",
 		    device->domid, device->devid, type ? type : "");
+		known->complaint = complaint;
+	}
+	if (!gpu)
+		known->state = KNOWN_OTHERS;
 	free(type);
 	return gpu;
 }
 
 /* Checks and fills in what the toolstack has written. False: it can't be served; said why. */
-static bool discovery_parse(struct discovery *discovery, struct discovery_device *device)
+static bool discovery_parse(struct discovery *discovery, struct known_device *known)
 {
-	uint64_t base, irq, grants = 1;
+	static const struct {
+		const char *key, *missing;
+	} needed[] = {
+		{ "frontend-id", "no frontend-id" },
+		{ "state", "no state" },
+		{ "transport", "no transport" },
+		{ "base", "no base" },
+		{ "irq", "no irq" },
+		{ "grant_usage", "no grant_usage" },
+	};
+	struct discovery_device *device = &known->device;
+	uint64_t base, irq, grants, frontend;
 	char *transport;
 	bool ok;
 
+	for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		char *value = discovery_read(
+		    discovery, ROOT "/%u/%u/%s", device->domid, device->devid, needed[i].key);
+
+		if (!value && errno == ENOENT)
+			return discovery_missing(known, needed[i].missing);
+		free(value);
+	}
+	if (!discovery_read_number(discovery, device, "frontend-id", UINT16_MAX, &frontend) ||
+	    frontend != device->domid)
+		return discovery_wrong(known, "a frontend-id that is not the guest's");
 	transport =
 	    discovery_read(discovery, ROOT "/%u/%u/transport", device->domid, device->devid);
 	ok = transport && !strcmp(transport, "mmio");
 	free(transport);
 	if (!ok)
-		return discovery_wrong(device, "no transport=mmio");
+		return discovery_wrong(known, "a transport that is not mmio");
 	if (!discovery_read_number(discovery, device, "base", UINT64_MAX - MMIO_SIZE, &base) ||
 	    base % 4)
-		return discovery_wrong(device, "no base, or one that makes no sense,");
+		return discovery_wrong(known, "a base that makes no sense");
 	if (!discovery_read_number(discovery, device, "irq", IRQ_END - 1, &irq) || irq < IRQ_FIRST)
-		return discovery_wrong(device, "no irq, or one that makes no sense,");
+		return discovery_wrong(known, "an irq that makes no sense");
 	if (!discovery_read_number(discovery, device, "grant_usage", 1, &grants) || !grants)
-		return discovery_wrong(device,
+		return discovery_wrong(known,
 		    "grant_usage is not 1 (it serves guests by grants only: set grant_usage=1 in "
 		    "the guest's virtio= line)");
 	device->base = base;
@@ -187,14 +266,21 @@ static bool discovery_parse(struct discovery *discovery, struct discovery_device
 	return true;
 }
 
+static uint64_t discovery_state(struct discovery *discovery, const struct discovery_device *device)
+{
+	uint64_t state = 0; /* none */
+
+	discovery_read_number(discovery, device, "state", UINT32_MAX, &state);
+	return state;
+}
+
 /* Has the toolstack asked to close it? */
 static bool discovery_is_closing(struct discovery *discovery, const struct discovery_device *device)
 {
-	uint64_t online = 1, state = DISCOVERY_INITIALISING;
+	uint64_t online = 1, state = discovery_state(discovery, device);
 
 	discovery_read_number(discovery, device, "online", UINT32_MAX, &online);
-	discovery_read_number(discovery, device, "state", UINT32_MAX, &state);
-	return !online || state == DISCOVERY_CLOSING || state == DISCOVERY_CLOSED;
+	return state && (!online || state == DISCOVERY_CLOSING || state == DISCOVERY_CLOSED);
 }
 
 /* ---------------------------------------------------------- the set of devices */
@@ -208,27 +294,33 @@ static struct known_device *discovery_find(
 	return NULL;
 }
 
-static void discovery_watch_name(struct discovery *discovery, uint16_t domid, bool on)
+/* One watch serves all devices of a guest. */
+static void discovery_watch_name(struct discovery *discovery, struct known_device *known, bool on)
 {
 	char path[PATH_MAX_BYTES];
+	bool others = false;
 
-	snprintf(path, sizeof(path), "/local/domain/%u/name", domid);
-	if (on)
-		xs_watch(discovery->xs, path, TOKEN);
-	else
-		xs_unwatch(discovery->xs, path, TOKEN);
+	if (known->needs_name == on)
+		return;
+	known->needs_name = on;
+	for (struct known_device *d = discovery->devices; d; d = d->next)
+		others |= d != known && d->device.domid == known->device.domid && d->needs_name;
+	if (others)
+		return;
+	snprintf(path, sizeof(path), "/local/domain/%u/name", known->device.domid);
+	if (!(on ? xs_watch : xs_unwatch)(discovery->xs, path, TOKEN))
+		discovery_check(discovery);
 }
 
 static void discovery_forget(struct discovery *discovery, struct known_device *known)
 {
 	struct known_device **link = &discovery->devices;
 
+	discovery_watch_name(discovery, known, false);
 	while (*link != known)
 		link = &(*link)->next;
 	*link = known->next;
 	discovery->count--;
-	if (known->state == KNOWN_WAITING)
-		discovery_watch_name(discovery, known->device.domid, false);
 	free(known);
 }
 
@@ -238,15 +330,28 @@ static void discovery_wait_for_name(struct discovery *discovery, struct known_de
 	uint16_t domid = known->device.domid;
 	char *own;
 
-	if (known->state == KNOWN_WAITING)
-		return;
 	known->state = KNOWN_WAITING;
-	discovery_watch_name(discovery, domid, true);
+	if (known->needs_name)
+		return;
+	discovery_watch_name(discovery, known, true);
 	own = discovery_read(discovery, "domid");
 	log_info("domain %u waits: there are settings by guest name, and this domain may not read "
 		 "its name; in dom0: xenstore-chmod /local/domain/%u/name n0 r%u r%s",
 	    domid, domid, domid, own ? own : "DRIVER-DOMAIN");
 	free(own);
+}
+
+static void discovery_retry_later(struct discovery *discovery, const struct known_device *known)
+{
+	int enabled = SD_EVENT_OFF;
+
+	log_warning("domain %u, virtio device %u: tried again in %.1f s", known->device.domid,
+	    known->device.devid, (double)discovery->retry_usec / 1e6);
+	sd_event_source_get_enabled(discovery->retry, &enabled);
+	if (enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time_relative(discovery->retry, discovery->retry_usec);
+	sd_event_source_set_enabled(discovery->retry, SD_EVENT_ONESHOT);
 }
 
 /* Reports a device, unless its guest's name is needed and cannot be read yet. */
@@ -259,77 +364,97 @@ static void discovery_offer(struct discovery *discovery, struct known_device *kn
 		discovery_wait_for_name(discovery, known);
 		return;
 	}
-	if (known->state == KNOWN_WAITING)
-		discovery_watch_name(discovery, device.domid, false);
+	discovery_watch_name(discovery, known, false);
+	known->complaint = NULL;
 	known->state = KNOWN_SERVED;
 	device.guest_name = name;
-	discovery->options.listener.added(discovery->options.listener.data, &device);
+	if (discovery->options.listener.added(discovery->options.listener.data, &device) < 0) {
+		known->state = KNOWN_FAILED;
+		discovery_retry_later(discovery, known);
+	}
 	free(name);
 }
 
-/* A directory that was not there before. */
-static void discovery_meet(struct discovery *discovery, uint16_t domid, unsigned devid)
+/* NULL without room. */
+static struct known_device *discovery_add(
+    struct discovery *discovery, uint16_t domid, unsigned devid, enum known_state state)
 {
 	struct known_device *known;
-	uint64_t state = 0;
 
 	if (discovery->count == DEVICES_MAX) {
 		log_guest(&discovery->limit, "more than %u virtio devices: domain %u is ignored",
 		    DEVICES_MAX, domid);
-		return;
+		return NULL;
 	}
 	known = calloc(1, sizeof(*known));
 	if (!known)
-		return;
+		return NULL;
 	known->device = (struct discovery_device){ .domid = domid, .devid = devid };
-	known->state = KNOWN_OTHERS;
-	known->seen = true;
+	known->state = state;
 	known->next = discovery->devices;
 	discovery->devices = known;
 	discovery->count++;
+	return known;
+}
 
-	if (!discovery_is_gpu(discovery, &known->device))
-		return;
-	known->state = KNOWN_REFUSED;
-	if (!discovery_parse(discovery, &known->device))
+/* One that is not served. */
+static void discovery_judge(struct discovery *discovery, struct known_device *known)
+{
+	uint64_t state;
+
+	if (!discovery_is_gpu(discovery, known))
 		return;
 	if (discovery_is_closing(discovery, &known->device)) {
-		discovery_close(discovery, domid, devid);
+		discovery_close(discovery, known->device.domid, known->device.devid);
 		return;
 	}
-	discovery_read_number(discovery, &known->device, "state", UINT32_MAX, &state);
+	state = discovery_state(discovery, &known->device);
+	/* It has its time; unless the toolstack has made it anew. */
+	if (known->state == KNOWN_FAILED && state != DISCOVERY_INITIALISING)
+		return;
+	if (!discovery_parse(discovery, known))
+		return;
 	if (state != DISCOVERY_INITIALISING && state != DISCOVERY_INIT_WAIT) {
-		log_error("domain %u, virtio device %u was served by an earlier gpudomd: its guest "
-			  "cannot be taken over, destroy it and start it anew",
-		    domid, devid);
+		discovery_wrong(known,
+		    "the state of a device that an earlier gpudomd served: its guest cannot be "
+		    "taken over, destroy it and start it anew; the state");
 		return;
 	}
 	discovery_offer(discovery, known);
+}
+
+/* Is there still what is served, and wanted? */
+static bool discovery_holds(struct discovery *discovery, const struct known_device *known)
+{
+	const struct discovery_device *device = &known->device;
+
+	/* One that the toolstack has removed and made anew since is another device. */
+	return !discovery_is_closing(discovery, device) &&
+	       discovery_state(discovery, device) != DISCOVERY_INITIALISING &&
+	       discovery->options.listener.alive(discovery->options.listener.data, device->domid);
 }
 
 static void discovery_look_at(struct discovery *discovery, uint16_t domid, unsigned devid)
 {
 	struct known_device *known = discovery_find(discovery, domid, devid);
 
-	if (!known) {
-		discovery_meet(discovery, domid, devid);
+	if (!known)
+		known = discovery_add(discovery, domid, devid, KNOWN_REFUSED);
+	if (!known)
 		return;
-	}
 	known->seen = true;
-	if (known->state == KNOWN_REMOVING || known->state == KNOWN_CLOSED ||
-	    known->state == KNOWN_OTHERS)
+	if (known->state == KNOWN_REMOVING)
 		return;
-	if (!discovery_is_closing(discovery, &known->device) &&
-	    (known->state != KNOWN_SERVED ||
-		discovery->options.listener.alive(discovery->options.listener.data, domid))) {
-		if (known->state == KNOWN_WAITING)
-			discovery_offer(discovery, known);
+	/* Nor is it of interest any more, unless the toolstack has made it anew. */
+	if (known->state == KNOWN_CLOSED &&
+	    discovery_state(discovery, &known->device) != DISCOVERY_INITIALISING)
 		return;
-	}
 	if (known->state != KNOWN_SERVED) {
-		discovery_close(discovery, domid, devid);
+		discovery_judge(discovery, known);
 		return;
 	}
+	if (discovery_holds(discovery, known) || discovery->error)
+		return;
 	known->state = KNOWN_REMOVING;
 	discovery->options.listener.removing(discovery->options.listener.data, domid, devid);
 }
@@ -355,6 +480,15 @@ static void discovery_drop_unseen(struct discovery *discovery)
 	}
 }
 
+/* Nothing to try again: the next failure is a first one. */
+static void discovery_calm_down(struct discovery *discovery)
+{
+	for (struct known_device *known = discovery->devices; known; known = known->next)
+		if (known->state == KNOWN_FAILED)
+			return;
+	discovery->retry_usec = RETRY_FIRST_USEC;
+}
+
 static void discovery_scan_domain(struct discovery *discovery, const char *name)
 {
 	char path[PATH_MAX_BYTES], **devices;
@@ -365,6 +499,8 @@ static void discovery_scan_domain(struct discovery *discovery, const char *name)
 		return;
 	snprintf(path, sizeof(path), ROOT "/%u", (unsigned)domid);
 	devices = xs_directory(discovery->xs, XBT_NULL, path, &count);
+	if (!devices)
+		discovery_check(discovery);
 	for (unsigned i = 0; devices && i < count; i++)
 		if (parse_number(devices[i], UINT16_MAX, &devid))
 			discovery_look_at(discovery, (uint16_t)domid, (unsigned)devid);
@@ -377,22 +513,18 @@ static int discovery_dispatch_scan(sd_event_source *source, void *data)
 	char **domains;
 	unsigned count = 0;
 
-	errno = 0;
 	domains = xs_directory(discovery->xs, XBT_NULL, ROOT, &count);
-	if (!domains && errno != ENOENT) {
-		int error = errno ? -errno : -EIO;
-
-		log_error("cannot read xenstore's " ROOT ": %s. %s", strerror(-error),
-		    diagnose(DIAGNOSE_XENSTORE, error));
-		discovery->options.listener.failed(discovery->options.listener.data, error);
+	if (!domains && discovery_check(discovery) < 0)
 		return 0;
-	}
 	for (struct known_device *known = discovery->devices; known; known = known->next)
 		known->seen = false;
 	for (unsigned i = 0; domains && i < count; i++)
 		discovery_scan_domain(discovery, domains[i]);
 	free(domains);
-	discovery_drop_unseen(discovery);
+	/* What could not be seen need not be gone. */
+	if (!discovery->error)
+		discovery_drop_unseen(discovery);
+	discovery_calm_down(discovery);
 	return 0;
 }
 
@@ -400,18 +532,34 @@ static int discovery_dispatch_scan(sd_event_source *source, void *data)
 static int discovery_dispatch_io(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct discovery *discovery = data;
-	char **watch;
 
-	while ((watch = xs_check_watch(discovery->xs)))
+	for (unsigned i = 0; i < EVENTS_AT_ONCE; i++) {
+		char **watch = xs_check_watch(discovery->xs);
+
 		free(watch);
-	if (errno != EAGAIN) {
-		int error = errno ? -errno : -EIO;
-
-		log_error("xenstore's watches are lost: %s", strerror(-error));
-		sd_event_source_set_enabled(discovery->io, SD_EVENT_OFF);
-		discovery->options.listener.failed(discovery->options.listener.data, error);
+		if (watch || errno == EAGAIN) {
+			if (watch)
+				continue;
+			break;
+		}
+		if (errno == EINVAL)
+			errno = EBADF; /* libxenstore's word for a connection that has ended */
+		discovery_check(discovery);
 		return 0;
 	}
+	return sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
+}
+
+static int discovery_dispatch_retry(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct discovery *discovery = data;
+
+	discovery->retry_usec *= 2;
+	if (discovery->retry_usec > RETRY_LAST_USEC)
+		discovery->retry_usec = RETRY_LAST_USEC;
+	for (struct known_device *known = discovery->devices; known; known = known->next)
+		if (known->state == KNOWN_FAILED)
+			known->state = KNOWN_REFUSED;
 	return sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
 }
 
@@ -420,39 +568,40 @@ static int discovery_dispatch_io(sd_event_source *source, int fd, uint32_t event
 void discovery_set_state(
     struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state)
 {
-	char path[PATH_MAX_BYTES], value[16], *frontend;
+	char path[PATH_MAX_BYTES], value[16], *old;
 	int n = snprintf(value, sizeof(value), "%d", (int)state);
 
-	snprintf(path, sizeof(path), ROOT "/%u/%u", domid, devid);
-	/* Not where the directory is gone: a write would make it anew. */
-	frontend = discovery_read(discovery, "%s/frontend-id", path);
-	if (!frontend)
-		return;
-	free(frontend);
 	snprintf(path, sizeof(path), ROOT "/%u/%u/state", domid, devid);
-	if (!xs_write(discovery->xs, XBT_NULL, path, value, (unsigned)n))
-		log_warning("cannot write xenstore's %s: %s", path, strerror(errno));
+	/* Not where the directory is gone: a write would make it anew. */
+	old = discovery_read(discovery, "%s", path);
+	if (!old)
+		return;
+	free(old);
+	if (xs_write(discovery->xs, XBT_NULL, path, value, (unsigned)n))
+		return;
+	log_warning("cannot write xenstore's %s: %s", path, strerror(errno));
+	discovery_check(discovery);
 }
 
-/* Removes the directories of closed devices; not one that the toolstack has made anew since. */
+/* Removes the directories of closed devices; not one that the toolstack has made anew since. One
+ * that cannot be removed stays known, so that it is not closed again and again. */
 static void discovery_sweep(struct discovery *discovery)
 {
 	struct known_device *next;
 
 	for (struct known_device *known = discovery->devices; known; known = next) {
 		char path[PATH_MAX_BYTES];
-		uint64_t state;
 
 		next = known->next;
 		if (known->state != KNOWN_CLOSED)
 			continue;
 		snprintf(
 		    path, sizeof(path), ROOT "/%u/%u", known->device.domid, known->device.devid);
-		if (discovery_read_number(discovery, &known->device, "state", UINT32_MAX, &state) &&
-		    state == DISCOVERY_CLOSED && !xs_rm(discovery->xs, XBT_NULL, path) &&
-		    errno != ENOENT)
+		if (discovery_state(discovery, &known->device) == DISCOVERY_CLOSED &&
+		    !xs_rm(discovery->xs, XBT_NULL, path) && errno != ENOENT)
 			log_warning("cannot remove xenstore's %s: %s", path, strerror(errno));
-		discovery_forget(discovery, known);
+		else
+			discovery_forget(discovery, known);
 	}
 }
 
@@ -470,11 +619,18 @@ void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid
 {
 	struct known_device *known = discovery_find(discovery, domid, devid);
 
+	if (known && known->state == KNOWN_REMOVING &&
+	    discovery_state(discovery, &known->device) == DISCOVERY_INITIALISING) {
+		/* Removed and made anew meanwhile: what is there now is another device. */
+		known->state = KNOWN_REFUSED;
+		sd_event_source_set_enabled(discovery->scan, SD_EVENT_ONESHOT);
+		return;
+	}
 	discovery_set_state(discovery, domid, devid, DISCOVERY_CLOSED);
 	if (!known)
 		return;
-	if (known->state == KNOWN_WAITING)
-		discovery_watch_name(discovery, domid, false);
+	discovery_watch_name(discovery, known, false);
+	known->complaint = NULL;
 	known->state = KNOWN_CLOSED;
 	sd_event_source_set_time_relative(discovery->sweep, CLOSED_USEC);
 	sd_event_source_set_enabled(discovery->sweep, SD_EVENT_ONESHOT);
@@ -489,7 +645,7 @@ void discovery_publish(struct discovery *discovery, const char *status)
 		    (unsigned)strlen(status));
 	else
 		ok = xs_rm(discovery->xs, XBT_NULL, STATUS_PATH);
-	if (!ok)
+	if (!ok && !discovery->error)
 		log_warning(
 		    "cannot publish the status in xenstore's " STATUS_PATH ": %s", strerror(errno));
 }
@@ -520,6 +676,11 @@ static int discovery_watch(struct discovery *discovery)
 		    CLOCK_MONOTONIC, CLOSED_USEC, 0, discovery_dispatch_sweep, discovery);
 	if (error >= 0)
 		error = sd_event_source_set_enabled(discovery->sweep, SD_EVENT_OFF);
+	if (error >= 0)
+		error = sd_event_add_time_relative(discovery->options.event, &discovery->retry,
+		    CLOCK_MONOTONIC, RETRY_FIRST_USEC, 0, discovery_dispatch_retry, discovery);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(discovery->retry, SD_EVENT_OFF);
 	if (error < 0)
 		log_error("cannot watch xenstore: %s", strerror(-error));
 	return error < 0 ? error : 0;
@@ -533,6 +694,7 @@ int discovery_create(const struct discovery_options *options, struct discovery *
 	if (!discovery)
 		return -ENOMEM;
 	discovery->options = *options;
+	discovery->retry_usec = RETRY_FIRST_USEC;
 	sd_event_ref(options->event);
 	discovery->xs = xs_open(0);
 	if (!discovery->xs) {
@@ -557,6 +719,7 @@ void discovery_destroy(struct discovery *discovery)
 	sd_event_source_disable_unref(discovery->io);
 	sd_event_source_disable_unref(discovery->scan);
 	sd_event_source_disable_unref(discovery->sweep);
+	sd_event_source_disable_unref(discovery->retry);
 	if (discovery->xs)
 		discovery_sweep(discovery);
 	while (discovery->devices) {

@@ -32,8 +32,11 @@ struct discovery_device {
 };
 
 struct discovery_listener {
-	/* A device to serve. Everything in it has been checked, and only GPUs are reported. */
-	void (*added)(void *data, const struct discovery_device *device);
+	/* A device to serve. Everything in it has been checked, and only GPUs are reported.
+	 * Negative: it could not be served (said why); it is reported again after a time, while it
+	 * is there.
+	 */
+	int (*added)(void *data, const struct discovery_device *device);
 	/* The toolstack takes it away, or the guest is gone: stop serving it, then
 	 * discovery_close(). Called once for each device that was added. */
 	void (*removing)(void *data, uint16_t domid, unsigned devid);
@@ -41,7 +44,7 @@ struct discovery_listener {
 	void (*closed)(void *data);
 	/* Does the domain of a served device still exist, as far as can be told? */
 	bool (*alive)(void *data, uint16_t domid);
-	/* xenstore cannot be used any more (logged). */
+	/* xenstore cannot be used any more (logged); devices are not reported as removed then. */
 	void (*failed)(void *data, int error);
 	void *data;
 };
@@ -65,7 +68,8 @@ void discovery_set_state(
 /* State 6, then removal of the directory (a moment later): what libxl waits for. */
 void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid);
 
-/* Writes drivers/gpudom/status of this domain, for scripts in dom0; NULL removes it. */
+/* Writes drivers/gpudom/status of this domain, for scripts in dom0 ("starting", "ready"); NULL
+ * removes it. */
 void discovery_publish(struct discovery *discovery, const char *status);
 
 #endif

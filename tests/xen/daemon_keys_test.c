@@ -103,7 +103,7 @@ static void a_storm_of_events(void **state)
 	run_daemon(rig);
 	start_guest(rig);
 	for (unsigned i = 0; i < 50; i++) {
-		for (unsigned k = 0; k < 500; k++)
+		for (unsigned k = 0; k < 200; k++)
 			fake_xenstore_fire(BACKEND "/state");
 		turn(rig);
 		turn(rig);
@@ -188,7 +188,7 @@ static void xen_refuses(void **state)
 	run_daemon(rig);
 	for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		for (unsigned nth = 1; nth <= (calls[i] == FAKE_XEN_BIND ? 2 : 1); nth++) {
-			fake_xen_fail(calls[i], nth, 1, i % 2 ? EPERM : EACCES);
+			fake_xen_fail(calls[i], nth, 1000, i % 2 ? EPERM : EACCES);
 			attach();
 			for (unsigned k = 0; k < 20; k++)
 				turn(rig);
