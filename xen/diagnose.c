@@ -5,40 +5,52 @@
 
 #include "xen/privcmd.h"
 
-#define LOCKED                                                                                   \
-	"Linux lets this domain use /dev/xen/privcmd for one guest at most (XSA-482): boot the " \
-	"driver domain's kernel with xen_privcmd.unrestricted=1"
-#define NO_FLASK                                                                               \
-	"Xen runs with xsm=silo or xsm=dummy, which let no domU serve another: boot Xen with " \
-	"xsm=flask flask=enforcing and the policy of configs/flask"
-#define FLASK                                                                                   \
-	"FLASK refuses it (see \"avc: denied\" in xl dmesg): load the policy of configs/flask " \
-	"and give driver domain and guest its labels (seclabel=, see configs/xl)"
-#define NO_IOREQ                                                                         \
-	"The hypervisor has no IOREQ servers: on Arm, build Xen with CONFIG_EXPERT and " \
-	"CONFIG_IOREQ_SERVER"
-#define NO_PERMISSION "gpudomd must run as root in the driver domain"
-#define GONE "The guest is gone"
+#define DIAGNOSIS(name, why, how) \
+	const struct diagnosis name = { .cause = (why), .cure = (how), .sentence = why ": " how }
 
-static const char *diagnose_hypercall(int error)
+static DIAGNOSIS(locked,
+    "Linux lets this domain use /dev/xen/privcmd for one guest at most (XSA-482)",
+    "boot the driver domain's kernel with xen_privcmd.unrestricted=1");
+DIAGNOSIS(diagnosis_no_flask,
+    "Xen runs with xsm=silo or xsm=dummy, which let no domU serve another",
+    "boot Xen with xsm=flask flask=enforcing and the policy of configs/flask");
+static DIAGNOSIS(flask, "FLASK refuses it (see \"avc: denied\" in xl dmesg)",
+    "load the policy of configs/flask and give driver domain and guest its labels (seclabel=, "
+    "see configs/xl)");
+static DIAGNOSIS(no_ioreq, "The hypervisor has no IOREQ servers",
+    "on Arm, build Xen with CONFIG_EXPERT and CONFIG_IOREQ_SERVER");
+static DIAGNOSIS(no_permission, "Only root may do this", "run it as root in the driver domain");
+static DIAGNOSIS(no_gntdev, "There is no grant device",
+    "the driver domain's kernel needs CONFIG_XEN_GNTDEV (module xen-gntdev)");
+static DIAGNOSIS(no_privcmd, "This is no Xen domain, or its kernel lacks CONFIG_XEN_PRIVCMD",
+    "load the module xen-privcmd, or build it into the driver domain's kernel");
+static DIAGNOSIS(no_evtchn, "There is no event channel device",
+    "the driver domain's kernel needs CONFIG_XEN_DEV_EVTCHN (module xen-evtchn)");
+static DIAGNOSIS(no_xenstore, "xenstore is out of reach",
+    "this is no Xen domain, its kernel lacks CONFIG_XENFS and /dev/xen/xenbus, or xenstored does "
+    "not run");
+static const struct diagnosis gone = { "The guest is gone", "", "The guest is gone" };
+static const struct diagnosis unknown = { "", "", "" };
+
+static const struct diagnosis *diagnose_hypercall(int error)
 {
 	switch (-error) {
 	case EPERM:
-		return privcmd_is_locked() ? LOCKED : NO_FLASK;
+		return privcmd_is_locked() ? &locked : &diagnosis_no_flask;
 	case EACCES:
-		return FLASK;
+		return &flask;
 	case ENOSYS:
 	case EOPNOTSUPP:
 	case ENODEV:
-		return NO_IOREQ;
+		return &no_ioreq;
 	case ESRCH:
-		return GONE;
+		return &gone;
 	default:
-		return "";
+		return &unknown;
 	}
 }
 
-static const char *diagnose_device(int error, const char *missing)
+static const struct diagnosis *diagnose_device(int error, const struct diagnosis *missing)
 {
 	switch (-error) {
 	case ENOENT:
@@ -47,13 +59,13 @@ static const char *diagnose_device(int error, const char *missing)
 		return missing;
 	case EACCES:
 	case EPERM:
-		return NO_PERMISSION;
+		return &no_permission;
 	default:
-		return "";
+		return &unknown;
 	}
 }
 
-const char *diagnose(enum diagnose_call call, int error)
+const struct diagnosis *diagnose_error(enum diagnose_call call, int error)
 {
 	switch (call) {
 	case DIAGNOSE_DEVICE_MODEL:
@@ -62,22 +74,18 @@ const char *diagnose(enum diagnose_call call, int error)
 	case DIAGNOSE_EVENT_CHANNEL:
 		return diagnose_hypercall(error);
 	case DIAGNOSE_GRANT_DEVICE:
-		return diagnose_device(error,
-		    "The driver domain's kernel needs CONFIG_XEN_GNTDEV (module xen-gntdev)");
+		return diagnose_device(error, &no_gntdev);
 	case DIAGNOSE_PRIVCMD_DEVICE:
-		if (error == -EPERM)
-			return LOCKED;
-		return diagnose_device(error,
-		    "This is no Xen domain, or its kernel lacks CONFIG_XEN_PRIVCMD (module "
-		    "xen-privcmd)");
+		return error == -EPERM ? &locked : diagnose_device(error, &no_privcmd);
 	case DIAGNOSE_EVTCHN_DEVICE:
-		return diagnose_device(error,
-		    "The driver domain's kernel needs CONFIG_XEN_DEV_EVTCHN (module xen-evtchn)");
+		return diagnose_device(error, &no_evtchn);
 	case DIAGNOSE_XENSTORE:
-		if (error == -EACCES || error == -EPERM)
-			return NO_PERMISSION;
-		return "xenstore is out of reach: this is no Xen domain, its kernel lacks "
-		       "CONFIG_XENFS and /dev/xen/xenbus, or xenstored does not run";
+		return error == -EACCES || error == -EPERM ? &no_permission : &no_xenstore;
 	}
-	return "";
+	return &unknown;
+}
+
+const char *diagnose(enum diagnose_call call, int error)
+{
+	return diagnose_error(call, error)->sentence;
 }

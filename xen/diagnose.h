@@ -15,7 +15,19 @@ enum diagnose_call {
 	DIAGNOSE_XENSTORE,
 };
 
-/* A sentence with the cause and its cure for -errno @error; never NULL. Static. */
+struct diagnosis {
+	const char *cause;    /* a clause: what is wrong */
+	const char *cure;     /* a clause: what to do */
+	const char *sentence; /* both; "" where nothing is known, and so are the others */
+};
+
+/* What EPERM of a hypercall means where privcmd is not locked. */
+extern const struct diagnosis diagnosis_no_flask;
+
+/* The cause of -errno @error and its cure; never NULL. Static. */
+const struct diagnosis *diagnose_error(enum diagnose_call call, int error);
+
+/* The same as one sentence for a log; never NULL. Static. */
 const char *diagnose(enum diagnose_call call, int error);
 
 #endif
