@@ -256,11 +256,43 @@ static int config_enter(struct config_reader *reader, const char *section)
 	return 0;
 }
 
+/* Takes the blanks behind a list's commas out; other values stay as they are. */
+static void config_tidy(const struct config_key *key, char *value)
+{
+	char *to = value;
+
+	if (key->valid != valid_modes && key->valid != valid_names)
+		return;
+	for (const char *from = value; *from; from++)
+		if (to == value || to[-1] != ',' || !isblank((unsigned char)*from))
+			*to++ = *from;
+	*to = '\0';
+}
+
+static int config_set(struct config_reader *reader, size_t key, const char *name, const char *text)
+{
+	char message[160], *value = strdup(text);
+
+	if (!value)
+		return 0;
+	config_tidy(&keys[key], value);
+	if (!keys[key].valid(&keys[key], value)) {
+		snprintf(message, sizeof(message), "%s must be %s, not", name, keys[key].expected);
+		config_wrong(reader, message, text);
+	} else if (reader->section->values[key]) {
+		config_wrong(reader, "this section has already a setting", name);
+	} else {
+		reader->section->values[key] = value;
+		return 1;
+	}
+	free(value);
+	return 1;
+}
+
 /* inih's handler: 1, all is well as far as inih goes; errors are counted by us. */
 static int config_take(void *user, const char *section, const char *name, const char *value)
 {
 	struct config_reader *reader = user;
-	char message[160];
 	size_t i;
 
 	if (config_enter(reader, section) < 0)
@@ -269,18 +301,9 @@ static int config_take(void *user, const char *section, const char *name, const 
 		return 1;
 	for (i = 0; i < KEY_COUNT && strcmp(keys[i].name, name) != 0; i++)
 		;
-	if (i == KEY_COUNT) {
-		config_wrong(reader, "unknown setting", name);
-	} else if (!keys[i].valid(&keys[i], value)) {
-		snprintf(message, sizeof(message), "%s must be %s, not", name, keys[i].expected);
-		config_wrong(reader, message, value);
-	} else if (reader->section->values[i]) {
-		config_wrong(reader, "this section has already a setting", name);
-	} else {
-		reader->section->values[i] = strdup(value);
-		if (!reader->section->values[i])
-			return 0;
-	}
+	if (i < KEY_COUNT)
+		return config_set(reader, i, name, value);
+	config_wrong(reader, "unknown setting", name);
 	return 1;
 }
 

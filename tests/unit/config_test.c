@@ -89,7 +89,7 @@ static void the_guests_section_comes_before_the_default(void **state)
 				   "limit-host-bytes = 256M\n"
 				   "[guest two words]\n"
 				   "outputs = 2\n"
-				   "mode = 800x600,1024x768@30,640x480\n";
+				   "mode = 800x600, 1024x768@30,\t640x480\n";
 	struct config config;
 	char log[512];
 
@@ -136,8 +136,8 @@ static void every_error_is_reported(void **state)
 
 static void values_out_of_range(void **state)
 {
-	static const char *const bad[] = { "mode = 1920", "mode = 1920x", "mode = x1080",
-		"mode = 1920x1080@", "mode = 1920x1080@1001", "mode = 1920x1080,",
+	static const char *const bad[] = { "mode = 1920", "mode = 1920 x 1080", "mode = 1920x",
+		"mode = x1080", "mode = 1920x1080@", "mode = 1920x1080@1001", "mode = 1920x1080,",
 		"mode = 20000x1080", "mode = -1x1", "mode = 1920x1080@60Hz", "outputs = 0",
 		"outputs = 17", "outputs = two", "outputs = -1", "refresh = -60", "refresh = 1001",
 		"refresh = x", "renderer = opengl", "egl = glx", "capsets = virgl3",
