@@ -8,6 +8,8 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/gpudom
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 PKG_CONFIG ?= pkg-config
 CLANG ?= clang
 INSTALL ?= install
@@ -16,10 +18,11 @@ INSTALL ?= install
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1)  $@')
 
-PROGRAMS := gpudom-worker gpudomd gpudom-keeper gpudom-bench
+PROGRAMS := gpudom-worker gpudomd gpudom-keeper gpudomctl gpudom-bench
 main-gpudom-worker := tools/gpudom_worker.c
 main-gpudomd := xen/gpudomd.c
 main-gpudom-keeper := tools/gpudom_keeper.c
+main-gpudomctl := tools/gpudomctl.c
 main-gpudom-bench := tools/gpudom_bench.c
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
@@ -186,12 +189,16 @@ install: all man
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(DOCDIR)/examples \
 		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gpudom
 	$(INSTALL) -m 755 $(BUILD)/gpudom-worker $(DESTDIR)$(PREFIX)/bin/
-	$(INSTALL) -m 755 $(BUILD)/gpudom-bench $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(BUILD)/gpudom-bench $(BUILD)/gpudomctl $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(BUILD)/gpudomd $(BUILD)/gpudom-keeper $(DESTDIR)$(PREFIX)/sbin/
 	for page in $(patsubst man/%.scd,%,$(man_pages)); do \
 		$(INSTALL) -D -m 644 $(BUILD)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
 	cp -r configs/xl configs/flask $(DESTDIR)$(DOCDIR)/examples/
+	$(INSTALL) -D -m 644 configs/completion/gpudom.bash $(DESTDIR)$(BASHCOMPDIR)/gpudomctl
+	for program in $(filter-out gpudomctl,$(PROGRAMS)); do \
+		ln -sf gpudomctl $(DESTDIR)$(BASHCOMPDIR)/$$program; done
+	$(INSTALL) -D -m 644 configs/completion/_gpudom $(DESTDIR)$(ZSHCOMPDIR)/_gpudom
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' configs/systemd/gpudomd.service.in \
 		>$(DESTDIR)$(UNITDIR)/gpudomd.service
 	[ -e $(DESTDIR)$(SYSCONFDIR)/gpudom/gpudom.conf ] || \

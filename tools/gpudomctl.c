@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* gpudomctl: what people who run guests' GPUs run by hand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/ctl.h"
+#include "tools/version.h"
+
+static const struct ctl_command {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "doctor", "say what keeps guests from being served, and how to mend it", ctl_doctor },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static int print_help(void)
+{
+	puts("Usage: gpudomctl COMMAND [OPTION...]\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	puts("\ngpudomctl COMMAND --help says more. --version  --help");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		return print_help();
+	if (!strcmp(name, "--version")) {
+		puts("gpudomctl " GPUDOM_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	if (*name)
+		fprintf(stderr, "gpudomctl: there is no command '%s'\n", name);
+	fputs("Try 'gpudomctl --help'.\n", stderr);
+	return CTL_EXIT_ERROR;
+}
