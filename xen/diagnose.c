@@ -24,6 +24,9 @@ static DIAGNOSIS(no_gntdev, "There is no grant device",
     "the driver domain's kernel needs CONFIG_XEN_GNTDEV (module xen-gntdev)");
 static DIAGNOSIS(no_privcmd, "This is no Xen domain, or its kernel lacks CONFIG_XEN_PRIVCMD",
     "load the module xen-privcmd, or build it into the driver domain's kernel");
+static DIAGNOSIS(no_restriction,
+    "The driver domain's kernel is too old to restrict /dev/xen/privcmd to one guest",
+    "boot a newer one, or give the guest grant_usage=1");
 static DIAGNOSIS(no_evtchn, "There is no event channel device",
     "the driver domain's kernel needs CONFIG_XEN_DEV_EVTCHN (module xen-evtchn)");
 static DIAGNOSIS(no_xenstore, "xenstore is out of reach",
@@ -75,6 +78,10 @@ const struct diagnosis *diagnose_error(enum diagnose_call call, int error)
 		return diagnose_hypercall(error);
 	case DIAGNOSE_GRANT_DEVICE:
 		return diagnose_device(error, &no_gntdev);
+	case DIAGNOSE_FOREIGN_DEVICE:
+		if (error == -EXDEV)
+			return &locked;
+		return error == -ENOTTY ? &no_restriction : diagnose_device(error, &no_privcmd);
 	case DIAGNOSE_PRIVCMD_DEVICE:
 		return error == -EPERM ? &locked : diagnose_device(error, &no_privcmd);
 	case DIAGNOSE_EVTCHN_DEVICE:

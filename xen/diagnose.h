@@ -10,6 +10,7 @@ enum diagnose_call {
 	DIAGNOSE_IOREQ_PAGE,    /* mapping the IOREQ server's page */
 	DIAGNOSE_EVENT_CHANNEL,
 	DIAGNOSE_GRANT_DEVICE,   /* /dev/xen/gntdev */
+	DIAGNOSE_FOREIGN_DEVICE, /* /dev/xen/privcmd, restricted to one guest */
 	DIAGNOSE_PRIVCMD_DEVICE, /* /dev/xen/privcmd */
 	DIAGNOSE_EVTCHN_DEVICE,  /* /dev/xen/evtchn */
 	DIAGNOSE_XENSTORE,

@@ -257,12 +257,11 @@ static bool discovery_parse(struct discovery *discovery, struct known_device *kn
 		return discovery_wrong(known, "a base that makes no sense");
 	if (!discovery_read_number(discovery, device, "irq", IRQ_END - 1, &irq) || irq < IRQ_FIRST)
 		return discovery_wrong(known, "an irq that makes no sense");
-	if (!discovery_read_number(discovery, device, "grant_usage", 1, &grants) || !grants)
-		return discovery_wrong(known,
-		    "grant_usage is not 1 (it serves guests by grants only: set grant_usage=1 in "
-		    "the guest's virtio= line)");
+	if (!discovery_read_number(discovery, device, "grant_usage", 1, &grants))
+		return discovery_wrong(known, "a grant_usage that is neither 0 nor 1");
 	device->base = base;
 	device->irq = (uint32_t)irq;
+	device->grants = grants;
 	return true;
 }
 

@@ -28,6 +28,7 @@ struct discovery_device {
 	uint32_t virtio_id;     /* VIRTIO_ID_GPU */
 	uint64_t base;          /* guest-physical, of the registers */
 	uint32_t irq;           /* as set_irq_level takes it */
+	bool grants;            /* its driver grants its memory; else we map any of it */
 	const char *guest_name; /* NULL where this domain may not read it */
 };
 

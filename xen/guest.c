@@ -73,6 +73,41 @@ static bool guest_access(void *data, struct ioreq_access *access)
 	return true;
 }
 
+/* A request of a vCPU that waits for some devices. */
+struct guest_invalidation {
+	struct guest *guest;
+	unsigned vcpu, waiting;
+};
+
+static void guest_invalidated(void *data)
+{
+	struct guest_invalidation *invalidation = data;
+
+	if (--invalidation->waiting)
+		return;
+	ioreq_complete(invalidation->guest->server, invalidation->vcpu, 0);
+	free(invalidation);
+}
+
+static bool guest_invalidate(void *data, unsigned vcpu)
+{
+	struct guest *guest = data;
+	struct guest_invalidation *invalidation = calloc(1, sizeof(*invalidation));
+
+	if (!invalidation)
+		return true;
+	invalidation->guest = guest;
+	invalidation->vcpu = vcpu;
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		if (guest->devices[i] &&
+		    guest_device_invalidate(guest->devices[i], guest_invalidated, invalidation))
+			invalidation->waiting++;
+	if (invalidation->waiting)
+		return false;
+	free(invalidation);
+	return true;
+}
+
 static void guest_device_is_serving(void *data, struct guest_device *device)
 {
 	struct guest *guest = data;
@@ -160,6 +195,7 @@ int guest_create(const struct guest_options *options, struct guest **out)
 		.domid = options->domid,
 		.event = options->event,
 		.access = guest_access,
+		.invalidate = guest_invalidate,
 		.data = guest,
 	};
 	int error = -ENOMEM;

@@ -22,8 +22,6 @@
 #define GPU_QUEUES 2 /* control, cursor */
 #define QUEUE_SIZE 256
 #define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
-#define FEATURES_NEEDED \
-	((UINT64_C(1) << VIRTIO_F_VERSION_1) | (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM))
 
 enum guest_device_state {
 	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
@@ -133,6 +131,11 @@ static void guest_device_released(void *data)
 	if (vcpu >= 0)
 		ioreq_complete(device->options.server, (unsigned)vcpu, 0);
 	guest_device_retry(device);
+}
+
+bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), void *data)
+{
+	return guest_worker_invalidate(&device->worker, done, data);
 }
 
 /* ----------------------------------------------------- what the registers ask */
@@ -383,13 +386,21 @@ static int guest_device_queue_broke(sd_event_source *source, int fd, uint32_t ev
 
 /* ------------------------------------------------------------------ starting */
 
+/* Without grants, a driver that takes ACCESS_PLATFORM, and finds no IOMMU in its device tree, uses
+ * physical addresses just as one that does not. */
+static uint64_t guest_device_features_needed(const struct guest_device *device)
+{
+	return UINT64_C(1) << VIRTIO_F_VERSION_1 | (uint64_t)device->device.grants
+						       << VIRTIO_F_ACCESS_PLATFORM;
+}
+
 static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features)
 {
 	const struct mmio_options options = {
 		.name = device->name,
 		.device_id = id,
 		.features = features,
-		.required = FEATURES_NEEDED,
+		.required = guest_device_features_needed(device),
 		.queues = id ? GPU_QUEUES : 0,
 		.queue_size = QUEUE_SIZE,
 		.calls_direct = device->irq.call_fd >= 0,
@@ -445,7 +456,7 @@ static void guest_device_ready(void *data)
 	uint64_t features = frontend_features(device->worker.frontend);
 	enum guest_device_state before = device->state;
 
-	if ((FEATURES_NEEDED | device->mmio.options.features) & ~features) {
+	if ((guest_device_features_needed(device) | device->mmio.options.features) & ~features) {
 		log_error("%s: the worker offers features %#llx, which is not enough", device->name,
 		    (unsigned long long)features);
 		guest_worker_kill(&device->worker);
@@ -480,6 +491,7 @@ static void guest_device_init_worker(struct guest_device *device)
 		.arguments = device->options.worker_arguments,
 		.event = device->options.event,
 		.domid = device->device.domid,
+		.grants = device->device.grants,
 		.queues = GPU_QUEUES,
 		.queue_size = QUEUE_SIZE,
 		.state = &device->frontend_state,

@@ -44,6 +44,10 @@ void guest_device_destroy(struct guest_device *device);
 /* Answers an access inside the range (true), or leaves it open (struct ioreq_options.access). */
 bool guest_device_access(struct guest_device *device, struct ioreq_access *access);
 
+/* The guest has given pages back: true, and @done follows when the worker has let go of them; or
+ * false: there is nothing to wait for. */
+bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), void *data);
+
 /* Is its worker there, and ready? */
 bool guest_device_serves(const struct guest_device *device);
 

@@ -6,9 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "xen/diagnose.h"
-#include "xen/gntdev.h"
-#include "xen/memory_grant.h"
+#include "xen/memory_xen.h"
 #include "xen/worker_process.h"
 
 #define HELLO_USEC (120 * UINT64_C(1000000)) /* EGL's start can take its time */
@@ -38,8 +36,9 @@ static void guest_worker_hang_up(struct guest_worker *worker)
 {
 	frontend_destroy(worker->frontend);
 	worker->frontend = NULL;
-	worker->adopted = false;
+	worker->adopted = worker->ready = worker->stale = false;
 	guest_worker_close(&worker->memory_fd);
+	invalidations_end(&worker->invalidations);
 }
 
 static void guest_worker_exited(void *data)
@@ -89,6 +88,21 @@ void guest_worker_forget(struct guest_worker *worker)
 
 /* ------------------------------------------------------------------ its start */
 
+static void guest_worker_invalidated(void *data)
+{
+}
+
+bool guest_worker_invalidate(struct guest_worker *worker, frontend_done done, void *data)
+{
+	/* With grants, the driver takes none back that we may have mapped. */
+	if (worker->options.grants || !worker->frontend)
+		return false;
+	/* One that begins has mapped little or nothing yet; it hears of it in a moment. */
+	worker->stale = !worker->ready;
+	return worker->ready && invalidations_begin(&worker->invalidations, worker->frontend,
+				    worker->options.domid, worker->options.name, done, data);
+}
+
 static void guest_worker_ready(void *data)
 {
 	struct guest_worker *worker = data;
@@ -99,6 +113,9 @@ static void guest_worker_ready(void *data)
 		guest_worker_forget(worker);
 		worker->inflight_fd = fd;
 	}
+	worker->ready = true;
+	if (worker->stale)
+		guest_worker_invalidate(worker, guest_worker_invalidated, NULL);
 	worker->options.ready(worker->options.data);
 }
 
@@ -126,7 +143,7 @@ static struct frontend_options guest_worker_frontend_options(struct guest_worker
 		.queue_size = worker->options.queue_size,
 		.hello_usec = HELLO_USEC,
 		.answer_usec = ANSWER_USEC,
-		.memory = memory_grant_region(worker->options.domid),
+		.memory = memory_xen_region(worker->options.domid, worker->options.grants),
 		.memory_fd = worker->memory_fd,
 		.inflight_fd = worker->inflight_fd,
 		.state = worker->options.state,
@@ -156,13 +173,11 @@ static struct worker_process_options guest_worker_process_options(struct guest_w
 
 static int guest_worker_open_memory(struct guest_worker *worker)
 {
-	int fd = gntdev_open();
+	int fd =
+	    memory_xen_open(worker->options.domid, worker->options.grants, worker->options.name);
 
-	if (fd < 0) {
-		log_error("%s: cannot open /dev/xen/gntdev: %s. %s", worker->options.name,
-		    strerror(-fd), diagnose(DIAGNOSE_GRANT_DEVICE, fd));
+	if (fd < 0)
 		return fd;
-	}
 	worker->memory_fd = fd;
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "backend/log.h"
 #include "xen/frontend.h"
+#include "xen/invalidation.h"
 
 /* How often a worker may die before it is given up: so often within so long. A worker that dies
  * over what its guest does would die for ever. */
@@ -35,6 +36,7 @@ struct guest_worker_options {
 	char *const *arguments;  /* not copied */
 	sd_event *event;
 	uint16_t domid;
+	bool grants; /* how it reaches the guest's memory: memory_xen.h */
 	unsigned queues;
 	uint16_t queue_size;
 	struct frontend_state *state; /* not owned */
@@ -56,8 +58,11 @@ struct guest_worker {
 	struct frontend *frontend;      /* NULL: nobody to talk to */
 	int memory_fd;                  /* on its way to the worker; -1: there */
 	int inflight_fd;                /* -1: none */
-	bool adopted;                   /* it is a predecessor's */
-	bool crashed;                   /* the last one: ended by a signal that was not ours */
+	struct invalidations invalidations;
+	bool ready;   /* the handshake is over */
+	bool stale;   /* pages were given back before that */
+	bool adopted; /* it is a predecessor's */
+	bool crashed; /* the last one: ended by a signal that was not ours */
 	struct guest_worker_deaths deaths;
 	bool often; /* what guest_worker_deaths_add() said of the last one */
 };
@@ -88,6 +93,10 @@ int guest_worker_adopt(struct guest_worker *worker, const struct guest_worker_ke
 
 /* Forgets it and lets it live, for a successor of this process that has its descriptors. */
 void guest_worker_release(struct guest_worker *worker);
+
+/* The guest has given pages back: true, and @done follows from the event loop when the worker has
+ * let go of them; or false: there is nothing to wait for. */
+bool guest_worker_invalidate(struct guest_worker *worker, frontend_done done, void *data);
 
 /* The next one begins with an empty device. */
 void guest_worker_forget(struct guest_worker *worker);

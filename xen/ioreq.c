@@ -119,9 +119,10 @@ static void ioreq_serve(struct ioreq_server *server, unsigned vcpu, const ioreq_
 		.value = request->data,
 	};
 
-	/* "mapcache": the guest gave pages back. We keep no foreign mappings. */
 	if (request->type == IOREQ_TYPE_INVALIDATE) {
-		ioreq_answer(server, vcpu, true, 0);
+		server->vcpus[vcpu].open = true;
+		if (server->options.invalidate(server->options.data, vcpu))
+			ioreq_complete(server, vcpu, 0);
 		return;
 	}
 	if (request->type != IOREQ_TYPE_COPY || request->data_is_ptr || request->count > 1) {

@@ -30,6 +30,9 @@ struct ioreq_options {
 	/* Answers an access: true, or false to leave it open, that is: the vCPU waits until
 	 * ioreq_complete(). */
 	bool (*access)(void *data, struct ioreq_access *access);
+	/* The guest has given pages back to Xen: true when nobody on our side has any of them
+	 * mapped (any more), or false as above. */
+	bool (*invalidate)(void *data, unsigned vcpu);
 	void *data;
 };
 

@@ -240,7 +240,7 @@ static void a_guest_is_told_when_its_workers_die_again_and_again(void **state)
 	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
 	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0); /* to nobody */
 	assert_int_equal(daemon_served(rig->gpu_daemon), 0);
-	fake_gntdev->pages_mapped = 0; /* the kernel's doing, which the fake does not know */
+	forget_mapped();
 	detach();
 	assert_gone(rig);
 }
@@ -256,7 +256,7 @@ static void a_reset_brings_a_new_worker(void **state)
 		assert_served(rig, 0, i);
 		assert_served(rig, 1, i);
 		kill_workers(rig);
-		fake_gntdev->pages_mapped = 0;
+		forget_mapped();
 	}
 	bring_up(rig);
 	assert_served(rig, 0, 0x55);
@@ -276,7 +276,7 @@ static void a_worker_that_cannot_be_started_anew(void **state)
 	/* The reset is over, the device is not well. */
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), NEEDS_RESET);
 	fake_gntdev->fail_open = false;
-	fake_gntdev->pages_mapped = 0;
+	forget_mapped();
 	bring_up(rig);
 	assert_served(rig, 0, 0x66);
 }
@@ -340,6 +340,8 @@ int main(int argc, char **argv)
 	if (daemon_rig_main(argc, argv, &result))
 		return result;
 	result = cmocka_run_group_tests_name("gpudomd: guests and workers", tests, NULL, NULL);
+	grant_ring_foreign = true;
+	result += cmocka_run_group_tests_name("the same by foreign maps", tests, NULL, NULL);
 	free(self);
 	return result;
 }
