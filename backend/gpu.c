@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/gpu_internal.h"
+#include "backend/gpu_ledger.h"
 
 static uint64_t gpu_get_features(struct virtio_device *device)
 {
@@ -82,6 +83,7 @@ static void gpu_reset(struct virtio_device *device)
 	gpu->timeline.retired = gpu->timeline.last_fence;
 	gpu->timeline.fenced_work = gpu->work;
 	gpu->events_read = 0;
+	gpu_ledger_clear(gpu);
 	gpu_batch_end(gpu);
 }
 
@@ -89,6 +91,7 @@ static void gpu_destroy(struct virtio_device *device)
 {
 	struct gpu *gpu = gpu_from_device(device);
 
+	gpu_ledger_set(device, NULL);
 	gpu_reset(device);
 	memset(&gpu->renderer->listener, 0, sizeof(gpu->renderer->listener));
 	memset(&gpu->display->listener, 0, sizeof(gpu->display->listener));
@@ -120,6 +123,9 @@ static const struct virtio_device_impl gpu_impl = {
 	.process_queue = gpu_queue_process,
 	.drain_queue = gpu_drain_queue,
 	.reset = gpu_reset,
+	.ledger_size = GPU_LEDGER_SIZE,
+	.set_ledger = gpu_ledger_set,
+	.recover = gpu_ledger_recover,
 };
 
 int gpu_create(const struct gpu_options *options, struct virtio_device **device)

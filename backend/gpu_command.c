@@ -15,6 +15,7 @@ struct gpu_operation {
 	gpu_handler *handler;
 	uint32_t size;     /* of its struct, which the request holds at least */
 	uint64_t features; /* of which it is part */
+	bool kept;         /* it changes what a successor has to know */
 };
 
 #define OPERATION(command, handler_, type, features_)                          \
@@ -22,41 +23,43 @@ struct gpu_operation {
 		.name = #command, .handler = (handler_), .size = sizeof(type), \
 		.features = (features_)                                        \
 	}
+#define KEPT(command, handler_, type, features_)                               \
+	{                                                                      \
+		.name = #command, .handler = (handler_), .size = sizeof(type), \
+		.features = (features_), .kept = true                          \
+	}
 #define VIRGL GPU_FEATURE(VIRGL)
 #define BLOB GPU_FEATURE(RESOURCE_BLOB)
 
 /* In the order of enum virtio_gpu_ctrl_type */
 static const struct gpu_operation operations_2d[] = {
 	OPERATION(GET_DISPLAY_INFO, gpu_get_display_info, struct virtio_gpu_ctrl_hdr, 0),
-	OPERATION(
-	    RESOURCE_CREATE_2D, gpu_resource_create_2d, struct virtio_gpu_resource_create_2d, 0),
-	OPERATION(RESOURCE_UNREF, gpu_resource_unref, struct virtio_gpu_resource_unref, 0),
-	OPERATION(SET_SCANOUT, gpu_set_scanout, struct virtio_gpu_set_scanout, 0),
+	KEPT(RESOURCE_CREATE_2D, gpu_resource_create_2d, struct virtio_gpu_resource_create_2d, 0),
+	KEPT(RESOURCE_UNREF, gpu_resource_unref, struct virtio_gpu_resource_unref, 0),
+	KEPT(SET_SCANOUT, gpu_set_scanout, struct virtio_gpu_set_scanout, 0),
 	OPERATION(RESOURCE_FLUSH, gpu_resource_flush, struct virtio_gpu_resource_flush, 0),
 	OPERATION(
 	    TRANSFER_TO_HOST_2D, gpu_transfer_to_host_2d, struct virtio_gpu_transfer_to_host_2d, 0),
-	OPERATION(RESOURCE_ATTACH_BACKING, gpu_resource_attach_backing,
+	KEPT(RESOURCE_ATTACH_BACKING, gpu_resource_attach_backing,
 	    struct virtio_gpu_resource_attach_backing, 0),
-	OPERATION(RESOURCE_DETACH_BACKING, gpu_resource_detach_backing,
+	KEPT(RESOURCE_DETACH_BACKING, gpu_resource_detach_backing,
 	    struct virtio_gpu_resource_detach_backing, 0),
 	OPERATION(GET_CAPSET_INFO, gpu_get_capset_info, struct virtio_gpu_get_capset_info, VIRGL),
 	OPERATION(GET_CAPSET, gpu_get_capset, struct virtio_gpu_get_capset, VIRGL),
 	OPERATION(GET_EDID, gpu_get_edid, struct virtio_gpu_cmd_get_edid, GPU_FEATURE(EDID)),
-	OPERATION(RESOURCE_ASSIGN_UUID, gpu_resource_assign_uuid,
-	    struct virtio_gpu_resource_assign_uuid, GPU_FEATURE(RESOURCE_UUID)),
-	OPERATION(RESOURCE_CREATE_BLOB, gpu_resource_create_blob,
-	    struct virtio_gpu_resource_create_blob, BLOB),
-	OPERATION(SET_SCANOUT_BLOB, gpu_set_scanout_blob, struct virtio_gpu_set_scanout_blob, BLOB),
+	KEPT(RESOURCE_ASSIGN_UUID, gpu_resource_assign_uuid, struct virtio_gpu_resource_assign_uuid,
+	    GPU_FEATURE(RESOURCE_UUID)),
+	KEPT(RESOURCE_CREATE_BLOB, gpu_resource_create_blob, struct virtio_gpu_resource_create_blob,
+	    BLOB),
+	KEPT(SET_SCANOUT_BLOB, gpu_set_scanout_blob, struct virtio_gpu_set_scanout_blob, BLOB),
 };
 
 static const struct gpu_operation operations_3d[] = {
-	OPERATION(CTX_CREATE, gpu_ctx_create, struct virtio_gpu_ctx_create, VIRGL),
-	OPERATION(CTX_DESTROY, gpu_ctx_destroy, struct virtio_gpu_ctx_destroy, VIRGL),
-	OPERATION(
-	    CTX_ATTACH_RESOURCE, gpu_ctx_attach_resource, struct virtio_gpu_ctx_resource, VIRGL),
-	OPERATION(
-	    CTX_DETACH_RESOURCE, gpu_ctx_detach_resource, struct virtio_gpu_ctx_resource, VIRGL),
-	OPERATION(RESOURCE_CREATE_3D, gpu_resource_create_3d, struct virtio_gpu_resource_create_3d,
+	KEPT(CTX_CREATE, gpu_ctx_create, struct virtio_gpu_ctx_create, VIRGL),
+	KEPT(CTX_DESTROY, gpu_ctx_destroy, struct virtio_gpu_ctx_destroy, VIRGL),
+	KEPT(CTX_ATTACH_RESOURCE, gpu_ctx_attach_resource, struct virtio_gpu_ctx_resource, VIRGL),
+	KEPT(CTX_DETACH_RESOURCE, gpu_ctx_detach_resource, struct virtio_gpu_ctx_resource, VIRGL),
+	KEPT(RESOURCE_CREATE_3D, gpu_resource_create_3d, struct virtio_gpu_resource_create_3d,
 	    VIRGL),
 	OPERATION(TRANSFER_TO_HOST_3D, gpu_transfer_to_host_3d, struct virtio_gpu_transfer_host_3d,
 	    VIRGL),
@@ -70,8 +73,8 @@ static const struct gpu_operation operations_3d[] = {
 };
 
 static const struct gpu_operation operations_cursor[] = {
-	OPERATION(UPDATE_CURSOR, gpu_update_cursor, struct virtio_gpu_update_cursor, 0),
-	OPERATION(MOVE_CURSOR, gpu_move_cursor, struct virtio_gpu_update_cursor, 0),
+	KEPT(UPDATE_CURSOR, gpu_update_cursor, struct virtio_gpu_update_cursor, 0),
+	KEPT(MOVE_CURSOR, gpu_move_cursor, struct virtio_gpu_update_cursor, 0),
 };
 
 static const struct {
@@ -104,6 +107,30 @@ static const struct gpu_operation *operation_find(
 		return operation;
 	}
 	return NULL;
+}
+
+/* On any queue, with any features; NULL: unknown. */
+static const struct gpu_operation *operation_any(uint32_t type)
+{
+	for (size_t i = 0; i < sizeof(operation_groups) / sizeof(operation_groups[0]); i++) {
+		if (type - operation_groups[i].first < operation_groups[i].count)
+			return &operation_groups[i].operations[type - operation_groups[i].first];
+	}
+	return NULL;
+}
+
+uint32_t gpu_command_kept(uint32_t type)
+{
+	const struct gpu_operation *operation = operation_any(type);
+
+	return operation && operation->kept ? operation->size : 0;
+}
+
+const char *gpu_command_name(uint32_t type)
+{
+	const struct gpu_operation *operation = operation_any(type);
+
+	return operation ? operation->name : "a request";
 }
 
 /* ---------------------------------------------------------------- answering */
@@ -226,8 +253,7 @@ void gpu_command_finish(struct gpu *gpu, struct gpu_command *command, uint32_t t
 
 /* ---------------------------------------------------------------- taking */
 
-/* Our buffer for one request, aligned as renderers want it. NULL without memory. */
-static void *scratch_get(struct gpu *gpu, size_t size)
+void *gpu_command_buffer(struct gpu *gpu, size_t size)
 {
 	size_t grown = gpu->scratch_size ? gpu->scratch_size : SCRATCH_SIZE_MIN;
 	void *scratch;
@@ -260,6 +286,48 @@ static uint32_t chain_cut_readable(struct virtqueue_chain *chain, uint64_t size)
 	return count;
 }
 
+/*
+ * Executes a request, unless a predecessor has done so, or died of it, and was replaced before the
+ * driver saw an answer. Whoever replaces us will find the same said about ours.
+ */
+static uint32_t command_execute(
+    struct gpu *gpu, struct gpu_command *command, const struct gpu_operation *operation)
+{
+	struct virtqueue *queue = &gpu->base.queues[command->queue];
+	uint32_t type;
+	bool known = false;
+
+	if (gpu->chain.progress == VIRTQUEUE_EXECUTED)
+		return VIRTIO_GPU_RESP_OK_NODATA;
+	if (gpu->chain.progress == VIRTQUEUE_EXECUTING) {
+		log_warning(
+		    "gpu: the last worker ended while it executed %s (head %u of queue %u): "
+		    "answered with an error instead of being executed again",
+		    command->name, command->head, command->queue);
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	}
+	virtqueue_set_progress(queue, command->head, VIRTQUEUE_EXECUTING);
+	type = operation->handler(gpu, command);
+	if (operation->kept && type < VIRTIO_GPU_RESP_ERR_UNSPEC)
+		known = gpu_ledger_note(gpu, command) && type == VIRTIO_GPU_RESP_OK_NODATA;
+	virtqueue_set_progress(queue, command->head, known ? VIRTQUEUE_EXECUTED : VIRTQUEUE_TAKEN);
+	return type;
+}
+
+uint32_t gpu_command_replay(struct gpu *gpu, const void *data, uint64_t size)
+{
+	struct gpu_command command = { .data = data, .size = size };
+	const struct gpu_operation *operation;
+
+	memcpy(&command.hdr, data, sizeof(command.hdr));
+	operation = operation_any(command.hdr.type);
+	if (!operation || !operation->kept || size < operation->size ||
+	    (gpu->features & operation->features) != operation->features)
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	command.name = operation->name;
+	return operation->handler(gpu, &command);
+}
+
 /* Copies the request, once, and finds out what it asks for. */
 static uint32_t command_take(struct gpu *gpu, struct gpu_command *command)
 {
@@ -277,7 +345,7 @@ static uint32_t command_take(struct gpu *gpu, struct gpu_command *command)
 		command->size = sizeof(command->hdr);
 		count = chain_cut_readable(chain, command->size);
 	}
-	data = scratch_get(gpu, command->size);
+	data = gpu_command_buffer(gpu, command->size);
 	if (!data)
 		return gpu_command_fail(gpu, command, -ENOMEM, "copying it");
 	if (memory_read(gpu->base.memory, data, chain->readable, count) < 0)
@@ -301,7 +369,7 @@ static uint32_t command_take(struct gpu *gpu, struct gpu_command *command)
 		    "%llu bytes are less than its %u", (unsigned long long)command->size,
 		    operation->size);
 	type = gpu_fence_check(gpu, command);
-	return type == VIRTIO_GPU_RESP_OK_NODATA ? operation->handler(gpu, command) : type;
+	return type == VIRTIO_GPU_RESP_OK_NODATA ? command_execute(gpu, command, operation) : type;
 }
 
 static void command_run(struct gpu *gpu, unsigned queue)

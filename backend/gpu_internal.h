@@ -12,6 +12,8 @@
  *   gpu_scanout.c       scan-outs and flushes
  *   gpu_cursor.c        the cursor queue's commands
  *   gpu_display_info.c  modes and EDIDs
+ *   gpu_ledger.c        what a successor needs to know
+ *   gpu_recover.c       a successor's first act
  */
 #ifndef GPUDOM_BACKEND_GPU_INTERNAL_H
 #define GPUDOM_BACKEND_GPU_INTERNAL_H
@@ -39,6 +41,7 @@ enum { GPU_QUEUE_CONTROL, GPU_QUEUE_CURSOR, GPU_QUEUES };
 #define GPU_FEATURE(name) (UINT64_C(1) << VIRTIO_GPU_F_##name)
 
 struct gpu_timeline;
+struct gpu_ledger;
 
 /* ---------------------------------------------------------------- requests */
 
@@ -160,6 +163,8 @@ struct gpu {
 	struct gpu_request_list requests, flushes;
 	struct gpu_request_list unused; /* allocated before, kept for the next ones */
 
+	struct gpu_ledger *ledger; /* NULL: no successor will know what we know */
+
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as the driver knows them */
 	struct gpu_parked_list parked;
 
@@ -195,6 +200,14 @@ uint32_t gpu_command_refuse(struct gpu *gpu, const struct gpu_command *command, 
 /* Likewise for an error (-errno) of the renderer or of a map. */
 uint32_t gpu_command_fail(
     struct gpu *gpu, const struct gpu_command *command, int error, const char *what);
+
+/* Executes a predecessor's request anew, for its effect; the type that would be answered. */
+uint32_t gpu_command_replay(struct gpu *gpu, const void *data, uint64_t size);
+/* The fixed size of a request that changes what a successor has to know; 0: it does not. */
+uint32_t gpu_command_kept(uint32_t type);
+const char *gpu_command_name(uint32_t type);
+/* Our buffer for one request, aligned as renderers want it. NULL without memory. */
+void *gpu_command_buffer(struct gpu *gpu, size_t size);
 
 /* Answers between these are published together. They nest. */
 void gpu_batch_begin(struct gpu *gpu);
@@ -270,12 +283,24 @@ void gpu_capsets_init(struct gpu *gpu);
 void gpu_scanout_forget(struct gpu *gpu, const struct gpu_resource *resource);
 void gpu_scanout_reset(struct gpu *gpu);
 
+/* Shows all of each scan-out; how many there are. */
+unsigned gpu_scanout_flush_all(struct gpu *gpu);
+
 /* ---------------------------------------------------------------- gpu_display_info.c */
 
 void gpu_modes_changed(void *data);
 /* Answers the parked requests of a queue with the modes last known. */
 void gpu_display_info_drain(struct gpu *gpu, unsigned queue);
 void gpu_display_info_reset(struct gpu *gpu);
+
+/* ---------------------------------------------------------------- gpu_ledger.c, gpu_recover.c */
+
+/* A kept request has been executed. True: a successor will know. */
+bool gpu_ledger_note(struct gpu *gpu, const struct gpu_command *command);
+/* The device is reset. */
+void gpu_ledger_clear(struct gpu *gpu);
+int gpu_ledger_set(struct virtio_device *device, void *memory);
+void gpu_ledger_recover(struct virtio_device *device);
 
 /* ---------------------------------------------------------------- handlers */
 

@@ -207,6 +207,24 @@ static bool clip(uint32_t start, uint32_t length, uint32_t from, uint32_t size,
 	return true;
 }
 
+unsigned gpu_scanout_flush_all(struct gpu *gpu)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < gpu->scanout_count; i++) {
+		const struct gpu_scanout *scanout = &gpu->scanouts[i];
+		const struct display_source *source = &scanout->sources[scanout->current].base;
+		const struct display_rect all = { .width = source->width,
+			.height = source->height };
+
+		if (!scanout->resource)
+			continue;
+		gpu->display->impl->flush(gpu->display, i, &all, ++gpu->flush_serial);
+		count++;
+	}
+	return count;
+}
+
 uint32_t gpu_resource_flush(struct gpu *gpu, struct gpu_command *command)
 {
 	const struct virtio_gpu_resource_flush *request = command->data;

@@ -2,6 +2,7 @@
 #include "backend/inflight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "backend/checked.h"
+#include "backend/ledger.h"
 #include "backend/log.h"
 
 #define INFLIGHT_VERSION 1
@@ -108,12 +110,22 @@ void virtqueue_inflight_start(
 		inflight->counter = entries[count - 1].counter + 1;
 }
 
-bool virtqueue_inflight_resubmit(struct virtqueue_inflight *inflight, uint16_t *head)
+bool virtqueue_inflight_resubmit(
+    struct virtqueue_inflight *inflight, uint16_t *head, enum virtqueue_progress *progress)
 {
 	if (inflight->resubmitted == inflight->resubmit_count)
 		return false;
 	*head = inflight->resubmit[inflight->resubmitted++];
+	*progress = inflight->region->descriptors[*head].progress;
 	return true;
+}
+
+void virtqueue_inflight_set_progress(
+    struct virtqueue_inflight *inflight, uint16_t head, enum virtqueue_progress progress)
+{
+	inflight_order();
+	inflight->region->descriptors[head].progress = (uint8_t)progress;
+	inflight_order();
 }
 
 void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head)
@@ -121,6 +133,7 @@ void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head)
 	struct inflight_descriptor *d = &inflight->region->descriptors[head];
 
 	d->counter = inflight->counter++;
+	d->progress = VIRTQUEUE_TAKEN;
 	inflight_order();
 	d->inflight = 1;
 }
@@ -154,17 +167,29 @@ static bool inflight_numbers_valid(unsigned queue_count, uint16_t queue_size)
 	       queue_size <= VIRTQUEUE_SIZE_MAX && !(queue_size & (queue_size - 1));
 }
 
-int inflight_create_file(unsigned queue_count, uint16_t queue_size, uint64_t *size)
+/* Where the ledger begins, and the records' size without one. */
+static uint64_t inflight_ledger_offset(unsigned queue_count, uint16_t queue_size, bool has_ledger)
+{
+	uint64_t size = (uint64_t)queue_count * inflight_region_size(queue_size);
+
+	return has_ledger ? (size + LEDGER_ALIGNMENT - 1) & ~(uint64_t)(LEDGER_ALIGNMENT - 1)
+			  : size;
+}
+
+int inflight_create_file(
+    unsigned queue_count, uint16_t queue_size, size_t ledger_size, uint64_t *size)
 {
 	int fd, error;
 
 	if (!inflight_numbers_valid(queue_count, queue_size))
 		return -EINVAL;
-	*size = (uint64_t)queue_count * inflight_region_size(queue_size);
-	fd = memfd_create("vhost-user in flight", MFD_CLOEXEC);
+	*size = inflight_ledger_offset(queue_count, queue_size, ledger_size) + ledger_size;
+	fd = memfd_create("vhost-user in flight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)*size) < 0) {
+	/* Nobody can cut it short under us, which would be a SIGBUS */
+	if (ftruncate(fd, (off_t)*size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
 		error = -errno;
 		close(fd);
 		return error;
@@ -172,8 +197,15 @@ int inflight_create_file(unsigned queue_count, uint16_t queue_size, uint64_t *si
 	return fd;
 }
 
+bool inflight_equal(const struct inflight *a, const struct inflight *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->offset == b->offset &&
+	       a->mapping_size == b->mapping_size && a->queue_count == b->queue_count &&
+	       a->queue_size == b->queue_size;
+}
+
 int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count,
-    uint16_t queue_size, struct inflight **to)
+    uint16_t queue_size, size_t ledger_size, struct inflight **to)
 {
 	struct inflight *inflight;
 	struct stat stat;
@@ -199,6 +231,9 @@ int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count
 	}
 	inflight->queue_count = queue_count;
 	inflight->queue_size = queue_size;
+	inflight->device = stat.st_dev;
+	inflight->inode = stat.st_ino;
+	inflight->offset = offset;
 	inflight->mapping_size = size;
 	inflight->mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (inflight->mapping == MAP_FAILED) {
@@ -210,6 +245,9 @@ int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count
 		inflight->queues[i].region =
 		    (void *)((uint8_t *)inflight->mapping + i * inflight_region_size(queue_size));
 	}
+	end = inflight_ledger_offset(queue_count, queue_size, ledger_size);
+	if (ledger_size && end + ledger_size == size)
+		inflight->ledger = (uint8_t *)inflight->mapping + end;
 	*to = inflight;
 	return 0;
 

@@ -16,7 +16,8 @@
 /* The region of one queue, as the protocol lays it out */
 struct inflight_descriptor {
 	uint8_t inflight;
-	uint8_t padding[5];
+	uint8_t progress; /* enum virtqueue_progress, in the protocol's padding */
+	uint8_t padding[4];
 	uint16_t next;    /* the list of the last batch of used descriptors */
 	uint64_t counter; /* the order in which they were taken */
 };
@@ -52,8 +53,13 @@ size_t inflight_region_size(uint16_t queue_size);
 void virtqueue_inflight_start(
     struct virtqueue_inflight *inflight, uint16_t queue_size, uint16_t used_index);
 
-/* The next head to take anew. */
-bool virtqueue_inflight_resubmit(struct virtqueue_inflight *inflight, uint16_t *head);
+/* The next head to take anew, and how far a predecessor got with it. */
+bool virtqueue_inflight_resubmit(
+    struct virtqueue_inflight *inflight, uint16_t *head, enum virtqueue_progress *progress);
+
+/* How far a head that was taken has got. */
+void virtqueue_inflight_set_progress(
+    struct virtqueue_inflight *inflight, uint16_t head, enum virtqueue_progress progress);
 
 /* A head was taken, and is pushed; all pushed ones were published with this used index. */
 void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head);
@@ -67,16 +73,26 @@ struct inflight {
 	unsigned queue_count;
 	uint16_t queue_size;
 	struct virtqueue_inflight *queues;
+	void *ledger;                   /* the device's part of it (ledger.h); NULL: none */
+	uint64_t device, inode, offset; /* of the file */
 };
 
-/* A new file for so many queues (GET_INFLIGHT_FD), all zero; *size becomes its size.
- * The descriptor, or -EINVAL or memfd_create(2)'s errors. */
-int inflight_create_file(unsigned queue_count, uint16_t queue_size, uint64_t *size);
+/*
+ * A new file for so many queues (GET_INFLIGHT_FD) and, behind their regions, a ledger of
+ * @ledger_size bytes (0: none), all zero; *size becomes its size, which nobody can change. The
+ * descriptor, or -EINVAL or memfd_create(2)'s errors.
+ */
+int inflight_create_file(
+    unsigned queue_count, uint16_t queue_size, size_t ledger_size, uint64_t *size);
 
-/* Maps the records (SET_INFLIGHT_FD): [offset, offset + size) of @fd, which stays the caller's.
- * -EINVAL where size, file and numbers do not fit, mmap(2)'s errors. */
+/* Maps the records (SET_INFLIGHT_FD): [offset, offset + size) of @fd, which stays the caller's. A
+ * file that was made without a ledger comes without one. -EINVAL where size, file and numbers do
+ * not fit, mmap(2)'s errors. */
 int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count,
-    uint16_t queue_size, struct inflight **inflight);
+    uint16_t queue_size, size_t ledger_size, struct inflight **inflight);
+
+/* Are these the same bytes, for the same queues? */
+bool inflight_equal(const struct inflight *a, const struct inflight *b);
 
 /* No started queue may use it any more. Accepts NULL. */
 void inflight_destroy(struct inflight *inflight);

@@ -447,6 +447,9 @@ static void vhost_user_stop(struct vhost_user *user)
 	user->depth++;
 	vhost_user_finish_queues(user);
 	user->features = 0;
+	/* What the device has ends with us, but not for a successor */
+	if (user->inflight && user->device->impl->ledger_size)
+		user->device->impl->set_ledger(user->device, NULL);
 	vhost_user_reset(user);
 	user->depth--;
 	user->device->memory = NULL;

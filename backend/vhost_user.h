@@ -2,6 +2,16 @@
 /*
  * The vhost-user back end (the protocol's document in QEMU's docs/interop): one
  * connection, one device. A malformed message ends the connection with one line.
+ *
+ * Replacing a back end under a running guest: the file of GET_INFLIGHT_FD holds, behind the
+ * protocol's regions, what a successor needs to go on with the device (inflight.h, ledger.h). A
+ * front end keeps the file whatever becomes of us, and hands it to the next back end with
+ * SET_INFLIGHT_FD (mmap_size and mmap_offset as they were) before it starts the queues, with
+ * whatever base. A non-zero acknowledgement of that message (REPLY_ACK; without it the connection
+ * ends) says that nothing can be brought back: the guest has to reset its device, which then begins
+ * anew with a file of its own. A reset of the device (SET_STATUS 0, RESET_DEVICE, RESET_OWNER)
+ * empties the record: it comes before SET_INFLIGHT_FD, or ends what was to be brought back. A front
+ * end whose guest resets its device while there is no back end forgets the file.
  */
 #ifndef GPUDOM_BACKEND_VHOST_USER_H
 #define GPUDOM_BACKEND_VHOST_USER_H

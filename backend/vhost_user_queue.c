@@ -99,6 +99,8 @@ static int vhost_user_start_queue(struct vhost_user *user, unsigned index)
 					   : "its rings cannot be mapped");
 		return 1;
 	}
+	if (user->device->impl->recover)
+		user->device->impl->recover(user->device);
 	sd_event_source_set_enabled(vring->kick, SD_EVENT_ON);
 	/* There may be requests already, whose kick came before us. */
 	vring->due = true;
@@ -373,7 +375,8 @@ int vhost_user_get_inflight_fd(
 	if (!wanted->queue_count || wanted->queue_count > user->queue_count)
 		return vhost_user_malformed(message, "%u queues of a device that has %u",
 		    wanted->queue_count, user->queue_count);
-	fd = inflight_create_file(wanted->queue_count, wanted->queue_size, &size);
+	fd = inflight_create_file(
+	    wanted->queue_count, wanted->queue_size, user->device->impl->ledger_size, &size);
 	if (fd == -EINVAL)
 		return vhost_user_malformed(message, "queues of %u", wanted->queue_size);
 	if (fd < 0)
@@ -390,8 +393,9 @@ int vhost_user_get_inflight_fd(
 int vhost_user_set_inflight_fd(struct vhost_user *user, struct vhost_user_message *message)
 {
 	const struct vhost_user_inflight *info = &message->payload.inflight;
+	const struct virtio_device_impl *impl = user->device->impl;
 	struct inflight *inflight;
-	int error;
+	int error = 0;
 
 	for (unsigned i = 0; i < user->queue_count; i++) {
 		error = vhost_user_check_stopped(user, message, i);
@@ -399,14 +403,28 @@ int vhost_user_set_inflight_fd(struct vhost_user *user, struct vhost_user_messag
 			return error;
 	}
 	error = inflight_create(message->fds[0], info->mmap_offset, info->mmap_size,
-	    info->queue_count, info->queue_size, &inflight);
+	    info->queue_count, info->queue_size, impl->ledger_size, &inflight);
 	if (error == -EINVAL || error == -EACCES)
 		return vhost_user_malformed(message,
 		    "%u queues of %u in %llu bytes: size or descriptor do not fit",
 		    info->queue_count, info->queue_size, (unsigned long long)info->mmap_size);
 	if (error)
 		return error;
+	/* A front end that stops and starts its queues says it again */
+	if (user->inflight && inflight_equal(user->inflight, inflight)) {
+		inflight_destroy(inflight);
+		return 0;
+	}
+	if (impl->ledger_size)
+		error = impl->set_ledger(user->device, inflight->ledger);
 	inflight_destroy(user->inflight);
-	user->inflight = inflight;
-	return 0;
+	user->inflight = error ? NULL : inflight;
+	if (error) {
+		log_error(
+		    "this worker cannot go on where the last one ended: the record of what the "
+		    "guest had is %s; the guest has to reset its device",
+		    error == -ENOTRECOVERABLE ? "incomplete, or another version's" : "lost");
+		inflight_destroy(inflight);
+	}
+	return error;
 }

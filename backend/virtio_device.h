@@ -47,6 +47,17 @@ struct virtio_device_impl {
 
 	/* Device reset: give everything back, unmap all guest memory. Queues are stopped. */
 	void (*reset)(struct virtio_device *device);
+
+	/* A device that can go on where another process was killed has memory of this many bytes
+	 * for what a successor needs to know (ledger.h); 0: it can't, and the next two are NULL. */
+	size_t ledger_size;
+	/* That memory, which outlives the device: zero, or with what a predecessor left; NULL: none
+	 * any more (it stays as it is). A reset empties it. Queues are stopped. -ENOTRECOVERABLE
+	 * where it is of no use: the device then has none. */
+	int (*set_ledger)(struct virtio_device *device, void *memory);
+	/* Features and memory are known, and the queues about to be processed: brings back what a
+	 * predecessor left in the ledger, once. */
+	void (*recover)(struct virtio_device *device);
 };
 
 /* What a device asks of its transport. */

@@ -379,12 +379,13 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 	uint16_t head;
 	int error;
 
+	chain->progress = VIRTQUEUE_TAKEN;
 	if (queue->broken)
 		return -EPROTO;
 	if (!queue->started)
 		return 0;
 	/* First what a predecessor left in flight; that is counted already. */
-	resubmit = inflight && virtqueue_inflight_resubmit(inflight, &head);
+	resubmit = inflight && virtqueue_inflight_resubmit(inflight, &head, &chain->progress);
 	if (!resubmit) {
 		error = virtqueue_next_head(queue, &head);
 		if (error <= 0)
@@ -403,6 +404,13 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 			virtqueue_inflight_take(inflight, head);
 	}
 	return 1;
+}
+
+void virtqueue_set_progress(
+    struct virtqueue *queue, uint16_t head, enum virtqueue_progress progress)
+{
+	if (queue->started && queue->config.inflight)
+		virtqueue_inflight_set_progress(queue->config.inflight, head, progress);
 }
 
 void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written)

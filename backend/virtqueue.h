@@ -38,9 +38,17 @@ struct virtqueue_config {
 						Not owned; outlives the started queue. */
 };
 
+/* How far a request got that is in flight: for a back end that replaces a dead one. */
+enum virtqueue_progress {
+	VIRTQUEUE_TAKEN,
+	VIRTQUEUE_EXECUTING, /* it died in it */
+	VIRTQUEUE_EXECUTED,  /* with success, which the driver was not told */
+};
+
 /* One request: device-readable pieces first, then device-writable ones. */
 struct virtqueue_chain {
 	uint16_t head;
+	enum virtqueue_progress progress;         /* of a predecessor with it, else TAKEN */
 	uint32_t readable_count, writable_count;  /* pieces */
 	uint64_t readable_size, writable_size;    /* bytes */
 	struct memory_piece *readable, *writable; /* into pieces[] */
@@ -70,8 +78,8 @@ struct virtqueue {
 
 void virtqueue_init(struct virtqueue *queue, unsigned index);
 
-/* Maps the rings and begins at config->base, or behind the requests in flight that
- * config->inflight records, which are then taken anew first. -EINVAL for a size that the
+/* Maps the rings and begins at config->base, or, where config->inflight records what is in flight,
+ * behind that, which is then taken anew first. -EINVAL for a size that the
  * specification forbids or a misaligned address, else memory_map()'s error; the queue is then
  * not started. */
 int virtqueue_start(
@@ -86,6 +94,10 @@ void virtqueue_stop(struct virtqueue *queue);
  * none or the queue is not started; -EPROTO when the ring is (or just became) broken.
  */
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
+
+/* How far a request that was popped has got, for a successor. */
+void virtqueue_set_progress(
+    struct virtqueue *queue, uint16_t head, enum virtqueue_progress progress);
 
 /* Returns a request to the driver with @written bytes; visible after virtqueue_publish(). */
 void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The real gpudom-worker as a process of its own: front ends that talk nonsense or go away, a
- * worker that is killed and replaced, and what it takes from the machine.
+ * The real gpudom-worker as a process of its own: front ends that talk nonsense or go away, its
+ * end, and what it takes from the machine.
  */
 #include <errno.h>
 #include <poll.h>
@@ -297,67 +297,7 @@ static void bad_commands_do_not_fill_the_log(void **state)
 	loopback_frontend_finish(&setup->frontend);
 }
 
-/* ---------------------------------------------------------------- a worker that is replaced */
-
-static struct loopback_request *begin_flush(struct setup *setup, uint32_t id, uint64_t fence)
-{
-	struct virtio_gpu_resource_flush flush = {
-		.r = { .width = 32, .height = 32 },
-		.resource_id = id,
-	};
-
-	loopback_gpu_fence_next(&setup->gpu, fence);
-	flush.hdr = loopback_gpu_header(&setup->gpu, VIRTIO_GPU_CMD_RESOURCE_FLUSH, 0);
-	return loopback_gpu_begin(&setup->gpu, CONTROL, &flush, sizeof(flush), NULL, 0,
-	    sizeof(struct virtio_gpu_ctrl_hdr));
-}
-
-static void killed_worker_is_replaced(void **state)
-{
-	struct setup *setup = *state;
-	const struct loopback_options options = { .inflight = true };
-	struct virtio_gpu_resp_display_info info;
-	struct loopback_request *requests[3];
-
-	for (int round = 0; round < 3; round++) {
-		/* A frame every 100 s: flushes stay in flight. */
-		listen_with(setup, "--renderer=soft", "--refresh=0.01");
-		if (round == 0)
-			connect_guest(setup, &options);
-		else
-			assert_int_equal(
-			    loopback_frontend_connect(&setup->frontend, connect_to(setup)), 0);
-		if (round > 0) {
-			/* What its predecessor had taken is answered, in its order: a new worker
-			 * knows no resource, so with that error. */
-			for (int i = 0; i < 3; i++) {
-				assert_int_equal(loopback_gpu_wait(&setup->gpu, requests[i]), 0);
-				assert_int_equal(loopback_request_type(requests[i]),
-				    VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
-				assert_int_equal(
-				    requests[i]->order, requests[0]->order + (uint64_t)i);
-			}
-			for (int i = 0; i < 3; i++)
-				loopback_gpu_end(&setup->gpu, requests[i]);
-		}
-		assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 1, BGRX, 32, 32), OK);
-		assert_int_equal(loopback_gpu_set_scanout(&setup->gpu, 0, 1, 0, 0, 32, 32), OK);
-		for (int i = 0; i < 3; i++)
-			requests[i] = begin_flush(setup, 1, (uint64_t)i);
-		loopback_gpu_kick(&setup->gpu, CONTROL);
-		/* Answered after they were taken; they themselves wait for their frame. */
-		assert_int_equal(loopback_gpu_get_display_info(&setup->gpu, &info),
-		    VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
-		for (int i = 0; i < 3; i++)
-			assert_false(requests[i]->done);
-		assert_int_equal(WTERMSIG(loopback_process_end(&setup->process, SIGKILL)), SIGKILL);
-		assert_int_equal(loopback_gpu_wait(&setup->gpu, requests[0]), -ECONNRESET);
-		loopback_frontend_disconnect(&setup->frontend);
-	}
-	for (int i = 0; i < 3; i++)
-		loopback_gpu_end(&setup->gpu, requests[i]);
-	loopback_frontend_finish(&setup->frontend);
-}
+/* ---------------------------------------------------------------- its end */
 
 static void end_is_orderly_and_leaves_a_picture(void **state)
 {
@@ -460,7 +400,6 @@ int main(void)
 		TEST(no_spinning_when_the_front_end_goes_away),
 		TEST(no_spinning_on_a_broken_queue),
 		TEST(bad_commands_do_not_fill_the_log),
-		TEST(killed_worker_is_replaced),
 		TEST(end_is_orderly_and_leaves_a_picture),
 		TEST(ten_thousand_resources_leave_nothing),
 		TEST(ten_thousand_resources_leave_nothing_in_virgl),

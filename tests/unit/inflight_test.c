@@ -28,7 +28,7 @@ static void begin(struct test *test, uint16_t base)
 	struct virtqueue_config config = ring_config(&test->ring, 0);
 
 	assert_int_equal(
-	    inflight_create(test->fd, 0, test->size, 2, RING_SIZE, &test->inflight), 0);
+	    inflight_create(test->fd, 0, test->size, 2, RING_SIZE, 0, &test->inflight), 0);
 	virtqueue_init(&test->queue, 1);
 	config.base = base;
 	config.inflight = &test->inflight->queues[1];
@@ -53,7 +53,7 @@ static int setup(void **state)
 	struct test *test = calloc(1, sizeof(*test));
 
 	ring_init(&test->ring, true);
-	test->fd = inflight_create_file(2, RING_SIZE, &test->size);
+	test->fd = inflight_create_file(2, RING_SIZE, 0, &test->size);
 	assert_true(test->fd >= 0);
 	begin(test, 0);
 	*state = test;
@@ -336,19 +336,19 @@ static void test_files_to_refuse(void **state)
 	struct inflight *inflight;
 	uint64_t size;
 
-	assert_int_equal(inflight_create_file(0, 8, &size), -EINVAL);
-	assert_int_equal(inflight_create_file(2, 0, &size), -EINVAL);
-	assert_int_equal(inflight_create_file(2, 12, &size), -EINVAL);
-	assert_int_equal(inflight_create_file(2, 2048, &size), -EINVAL);
-	assert_int_equal(inflight_create_file(70000, 8, &size), -EINVAL);
-	assert_int_equal(inflight_create(test->fd, 0, test->size - 1, 2, 8, &inflight), -EINVAL);
-	assert_int_equal(inflight_create(test->fd, 0, test->size + 1, 2, 8, &inflight), -EINVAL);
-	assert_int_equal(inflight_create(test->fd, 1, test->size, 2, 8, &inflight), -EINVAL);
+	assert_int_equal(inflight_create_file(0, 8, 0, &size), -EINVAL);
+	assert_int_equal(inflight_create_file(2, 0, 0, &size), -EINVAL);
+	assert_int_equal(inflight_create_file(2, 12, 0, &size), -EINVAL);
+	assert_int_equal(inflight_create_file(2, 2048, 0, &size), -EINVAL);
+	assert_int_equal(inflight_create_file(70000, 8, 0, &size), -EINVAL);
+	assert_int_equal(inflight_create(test->fd, 0, test->size - 1, 2, 8, 0, &inflight), -EINVAL);
+	assert_int_equal(inflight_create(test->fd, 0, test->size + 1, 2, 8, 0, &inflight), -EINVAL);
+	assert_int_equal(inflight_create(test->fd, 1, test->size, 2, 8, 0, &inflight), -EINVAL);
 	assert_int_equal(
-	    inflight_create(test->fd, UINT64_MAX - 4096, test->size, 2, 8, &inflight), -EINVAL);
-	assert_int_equal(inflight_create(test->fd, 0, test->size, 3, 8, &inflight), -EINVAL);
-	assert_int_equal(inflight_create(test->fd, 0, test->size, 2, 16, &inflight), -EINVAL);
-	assert_int_equal(inflight_create(-1, 0, test->size, 2, 8, &inflight), -EBADF);
+	    inflight_create(test->fd, UINT64_MAX - 4096, test->size, 2, 8, 0, &inflight), -EINVAL);
+	assert_int_equal(inflight_create(test->fd, 0, test->size, 3, 8, 0, &inflight), -EINVAL);
+	assert_int_equal(inflight_create(test->fd, 0, test->size, 2, 16, 0, &inflight), -EINVAL);
+	assert_int_equal(inflight_create(-1, 0, test->size, 2, 8, 0, &inflight), -EBADF);
 	inflight_destroy(NULL);
 }
 
