@@ -2,7 +2,9 @@
 #include "xen/daemon.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "backend/log.h"
@@ -86,35 +88,47 @@ static void daemon_device_removed(void *data, uint16_t domid, unsigned devid)
 	daemon_report(gpu_daemon);
 }
 
-static int daemon_add_guest(
-    struct gpu_daemon *gpu_daemon, const struct discovery_device *device, struct guest ***guest)
+static struct guest_options daemon_guest_options(
+    struct gpu_daemon *gpu_daemon, uint16_t domid, const char *name)
 {
-	const struct guest_options options = {
-		.domid = device->domid,
-		.name = device->guest_name,
+	return (struct guest_options){
+		.domid = domid,
+		.name = name,
 		.event = gpu_daemon->options.event,
+		.config = gpu_daemon->options.config,
+		.keep = gpu_daemon->options.keep,
 		.worker_path = gpu_daemon->options.worker_path,
 		.ioeventfd = gpu_daemon->options.ioeventfd,
 		.serving = daemon_device_serving,
 		.removed = daemon_device_removed,
 		.data = gpu_daemon,
 	};
+}
 
-	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++) {
-		if (gpu_daemon->guests[i])
-			continue;
-		*guest = &gpu_daemon->guests[i];
-		return guest_create(&options, *guest);
-	}
-	log_error("domain %u: there are %d guests already", device->domid, DAEMON_GUESTS_MAX);
-	return -ENOSPC;
+/* An empty place, or NULL. */
+static struct guest **daemon_find_room(struct gpu_daemon *gpu_daemon, uint16_t domid)
+{
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		if (!gpu_daemon->guests[i])
+			return &gpu_daemon->guests[i];
+	log_error("domain %u: there are %d guests already", domid, DAEMON_GUESTS_MAX);
+	return NULL;
+}
+
+static int daemon_add_guest(
+    struct gpu_daemon *gpu_daemon, const struct discovery_device *device, struct guest ***guest)
+{
+	const struct guest_options options =
+	    daemon_guest_options(gpu_daemon, device->domid, device->guest_name);
+
+	*guest = daemon_find_room(gpu_daemon, device->domid);
+	return *guest ? guest_create(&options, device->base, *guest) : -ENOSPC;
 }
 
 static int daemon_device_added(void *data, const struct discovery_device *device)
 {
 	struct gpu_daemon *gpu_daemon = data;
 	struct guest **guest = daemon_find(gpu_daemon, device->domid);
-	char **arguments;
 	int error = 0;
 
 	discovery_set_state(
@@ -123,14 +137,9 @@ static int daemon_device_added(void *data, const struct discovery_device *device
 		error = daemon_add_guest(gpu_daemon, device, &guest);
 	if (error)
 		return error;
-	error = config_arguments(gpu_daemon->options.config, device->guest_name, &arguments);
-	if (error) {
-		log_error("%s: out of memory", guest_title(*guest));
-	} else {
-		log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
-		    device->devid, (unsigned long long)device->base, device->irq, device->domid);
-		error = guest_add_device(*guest, device, arguments);
-	}
+	log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
+	    device->devid, (unsigned long long)device->base, device->irq, device->domid);
+	error = guest_add_device(*guest, device);
 	if (error && guest_is_empty(*guest))
 		daemon_drop_guest(guest);
 	return error;
@@ -161,6 +170,42 @@ static void daemon_xenstore_failed(void *data, int error)
 	sd_event_exit(gpu_daemon->options.event, EXIT_FAILURE);
 }
 
+/* ------------------------------------------------------ a predecessor's guests */
+
+static void daemon_adopt_guest(struct gpu_daemon *gpu_daemon, uint16_t domid)
+{
+	const struct guest_options options = daemon_guest_options(gpu_daemon, domid, NULL);
+	struct guest **guest = daemon_find_room(gpu_daemon, domid);
+	const struct discovery_device *device;
+	unsigned position = 0;
+
+	if (!guest || guest_adopt(&options, guest) < 0)
+		return;
+	log_info("%s: goes on with what the last gpudomd has left", guest_title(*guest));
+	while ((device = guest_next_device(*guest, &position)))
+		discovery_expect(gpu_daemon->discovery, device);
+	/* It ended between the guest's creation and that of its first device. */
+	if (guest_is_empty(*guest))
+		daemon_drop_guest(guest);
+}
+
+static void daemon_adopt_guests(struct gpu_daemon *gpu_daemon)
+{
+	struct keep *keep = gpu_daemon->options.keep;
+	unsigned position = 0;
+	const char *name;
+
+	while ((name = keep_next(keep, &position))) {
+		unsigned domid;
+		int end = 0;
+
+		if (sscanf(name, "%u-state%n", &domid, &end) == 1 && end && !name[end] &&
+		    domid <= UINT16_MAX)
+			daemon_adopt_guest(gpu_daemon, (uint16_t)domid);
+	}
+	keep_drop_rest(keep);
+}
+
 /* ----------------------------------------------------------------- life time */
 
 int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
@@ -188,10 +233,18 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 		free(gpu_daemon);
 		return error;
 	}
+	daemon_adopt_guests(gpu_daemon);
 	discovery_publish(gpu_daemon->discovery, "ready");
 	daemon_report(gpu_daemon);
 	*out = gpu_daemon;
 	return 0;
+}
+
+static void daemon_free(struct gpu_daemon *gpu_daemon)
+{
+	discovery_publish(gpu_daemon->discovery, NULL);
+	discovery_destroy(gpu_daemon->discovery);
+	free(gpu_daemon);
 }
 
 void daemon_destroy(struct gpu_daemon *gpu_daemon)
@@ -200,7 +253,14 @@ void daemon_destroy(struct gpu_daemon *gpu_daemon)
 		return;
 	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
 		guest_destroy(gpu_daemon->guests[i]);
-	discovery_publish(gpu_daemon->discovery, NULL);
-	discovery_destroy(gpu_daemon->discovery);
-	free(gpu_daemon);
+	daemon_free(gpu_daemon);
+}
+
+void daemon_let_go(struct gpu_daemon *gpu_daemon)
+{
+	if (!gpu_daemon)
+		return;
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		guest_let_go(gpu_daemon->guests[i]);
+	daemon_free(gpu_daemon);
 }

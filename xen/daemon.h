@@ -7,12 +7,14 @@
 #include <systemd/sd-event.h>
 
 #include "xen/config.h"
+#include "xen/keep.h"
 
 #define DAEMON_GUESTS_MAX 64
 
 struct daemon_options {
 	sd_event *event;             /* not owned; SIGCHLD must be blocked */
 	const struct config *config; /* not owned */
+	struct keep *keep;           /* not owned; what a predecessor left is taken from it */
 	const char *worker_path;     /* not owned */
 	bool ioeventfd;              /* let the kernel take kicks where it can */
 	bool once;                   /* leave the loop when the first guest has left */
@@ -20,11 +22,16 @@ struct daemon_options {
 
 struct gpu_daemon;
 
-/* Connects to xenstore and publishes that it is ready. Errors are logged with their cure. */
+/* Goes on with the guests of a predecessor, connects to xenstore and publishes that it is ready.
+ * Errors are logged with their cure. */
 int daemon_create(const struct daemon_options *options, struct gpu_daemon **gpu_daemon);
 
 /* Guests that are left lose their GPU. Accepts NULL. */
 void daemon_destroy(struct gpu_daemon *gpu_daemon);
+
+/* Leaves the guests to a successor, as if this process had been killed; without guests, the same as
+ * daemon_destroy(). Accepts NULL. */
+void daemon_let_go(struct gpu_daemon *gpu_daemon);
 
 /* Devices that serve a guest now. */
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon);

@@ -396,29 +396,30 @@ static struct known_device *discovery_add(
 	return known;
 }
 
+void discovery_expect(struct discovery *discovery, const struct discovery_device *device)
+{
+	struct known_device *known =
+	    discovery_add(discovery, device->domid, device->devid, KNOWN_SERVED);
+
+	if (known)
+		known->device = *device;
+}
+
 /* One that is not served. */
 static void discovery_judge(struct discovery *discovery, struct known_device *known)
 {
-	uint64_t state;
-
 	if (!discovery_is_gpu(discovery, known))
 		return;
 	if (discovery_is_closing(discovery, &known->device)) {
 		discovery_close(discovery, known->device.domid, known->device.devid);
 		return;
 	}
-	state = discovery_state(discovery, &known->device);
 	/* It has its time; unless the toolstack has made it anew. */
-	if (known->state == KNOWN_FAILED && state != DISCOVERY_INITIALISING)
+	if (known->state == KNOWN_FAILED &&
+	    discovery_state(discovery, &known->device) != DISCOVERY_INITIALISING)
 		return;
 	if (!discovery_parse(discovery, known))
 		return;
-	if (state != DISCOVERY_INITIALISING && state != DISCOVERY_INIT_WAIT) {
-		discovery_wrong(known,
-		    "the state of a device that an earlier gpudomd served: its guest cannot be "
-		    "taken over, destroy it and start it anew; the state");
-		return;
-	}
 	discovery_offer(discovery, known);
 }
 

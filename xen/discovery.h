@@ -63,6 +63,10 @@ struct discovery_options {
 int discovery_create(const struct discovery_options *options, struct discovery **discovery);
 void discovery_destroy(struct discovery *discovery);
 
+/* A device that is served already, by what a predecessor left: not reported as added. To be called
+ * before the event loop runs. */
+void discovery_expect(struct discovery *discovery, const struct discovery_device *device);
+
 void discovery_set_state(
     struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* gpudomd: finds guests that want a GPU, and serves their registers and workers. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -17,20 +20,24 @@
 #include "xen/worker_process.h"
 
 #define CONFIG_PATH "/etc/gpudom/gpudom.conf"
+#define RUN_PATH "/run/gpudom"
+#define LOCK_PATH RUN_PATH "/lock"
 
 struct gpudomd_options {
 	const char *config_path; /* NULL: CONFIG_PATH, if there is one */
 	const char *worker_path;
 	enum log_level log_level;
 	bool once, check_config;
-	enum { IOEVENTFD_AUTO, IOEVENTFD_NO, IOEVENTFD_YES } ioeventfd;
+	bool ioeventfd;
 };
 
 struct gpudomd {
 	struct gpudomd_options options;
 	struct config config;
 	char *worker_path;
+	int lock;
 	sd_event *event;
+	struct keep *keep;
 	struct gpu_daemon *gpu_daemon;
 };
 
@@ -44,9 +51,8 @@ static const char help[] =
     "  --check-config     read the settings, say what is wrong with them, and end\n"
     "  --worker=PATH      gpudom-worker (beside gpudomd, in ../bin, or in $PATH)\n"
     "  --once             end when the first guest has left\n"
-    "  --ioeventfd        let the kernel pass kicks on, also on several CPUs\n"
-    "  --no-ioeventfd     never do so\n"
-    "                     (default: where the kernel can, and this domain has one CPU)\n"
+    "  --ioeventfd        let the kernel pass kicks on: faster, but this domain's kernel crashes\n"
+    "                     when gpudomd does (see gpudomd(8)); --no-ioeventfd is the default\n"
     "  --log-level=LEVEL  error, warning, info (default), debug\n"
     "  --version  --help\n";
 
@@ -110,10 +116,10 @@ static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
 			options->once = true;
 			break;
 		case OPT_IOEVENTFD:
-			options->ioeventfd = IOEVENTFD_YES;
+			options->ioeventfd = true;
 			break;
 		case OPT_NO_IOEVENTFD:
-			options->ioeventfd = IOEVENTFD_NO;
+			options->ioeventfd = false;
 			break;
 		case OPT_LOG_LEVEL:
 			if (parse_log_level(optarg, &options->log_level) < 0)
@@ -147,26 +153,59 @@ static int gpudomd_load_config(struct gpudomd *gpudomd)
 	return config_load(&gpudomd->config, path ? path : CONFIG_PATH);
 }
 
-/*
- * The kernel's ioeventfd handler puts each write that it does not know back as it was
- * (READY, INPROCESS, READY). Where handler and gpudomd run at once, on two CPUs, both may take
- * the same request, and Xen crashes a guest whose request goes backwards.
- */
-static void gpudomd_choose_ioeventfd(struct gpudomd_options *options)
+/* ---------------------------------------------------------------------- main */
+
+/* A second gpudomd in this domain would take the guests of the first. */
+static int gpudomd_lock(struct gpudomd *gpudomd)
 {
-	if (options->ioeventfd == IOEVENTFD_AUTO)
-		options->ioeventfd =
-		    sysconf(_SC_NPROCESSORS_CONF) == 1 ? IOEVENTFD_YES : IOEVENTFD_NO;
+	char pid[16] = "?";
+	int error;
+
+	mkdir(RUN_PATH, 0755);
+	gpudomd->lock = open(LOCK_PATH, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (gpudomd->lock < 0) {
+		log_warning("cannot open " LOCK_PATH ": %s; a second gpudomd would not be noticed",
+		    strerror(errno));
+		return 0;
+	}
+	if (flock(gpudomd->lock, LOCK_EX | LOCK_NB) < 0) {
+		error = -errno;
+		if (read(gpudomd->lock, pid, sizeof(pid) - 1) < 0)
+			pid[0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		log_error("another gpudomd (pid %s) serves the guests of this domain: there can be "
+			  "one only (" LOCK_PATH ": %s)",
+		    pid, strerror(-error));
+		return error;
+	}
+	if (ftruncate(gpudomd->lock, 0) < 0 || dprintf(gpudomd->lock, "%d\n", (int)getpid()) < 0)
+		log_debug("cannot write " LOCK_PATH ": %s", strerror(errno));
+	return 0;
 }
 
-/* ---------------------------------------------------------------------- main */
+/* What a predecessor left comes by the environment. */
+static int gpudomd_take_kept(struct gpudomd *gpudomd)
+{
+	char **names = NULL;
+	int error = sd_listen_fds_with_names(true, &names);
+
+	if (error >= 0)
+		error = keep_create(SD_LISTEN_FDS_START, names, &gpudomd->keep);
+	if (error < 0)
+		log_error("cannot take over the descriptors that were kept: %s", strerror(-error));
+	return error;
+}
 
 static int gpudomd_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct gpudomd *gpudomd = data;
 
-	log_info("%s: ending%s", strsignal((int)info->ssi_signo),
-	    daemon_served(gpudomd->gpu_daemon) ? "; guests that are left lose their GPU" : "");
+	const char *fate = "";
+
+	if (daemon_served(gpudomd->gpu_daemon))
+		fate = gpudomd->options.once ? "; the guest loses its GPU"
+					     : "; guests wait for the next gpudomd";
+	log_info("%s: ending%s", strsignal((int)info->ssi_signo), fate);
 	return sd_event_exit(gpudomd->event, 0);
 }
 
@@ -174,7 +213,8 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 {
 	struct daemon_options options = {
 		.config = &gpudomd->config,
-		.ioeventfd = gpudomd->options.ioeventfd == IOEVENTFD_YES,
+		.keep = gpudomd->keep,
+		.ioeventfd = gpudomd->options.ioeventfd,
 		.once = gpudomd->options.once,
 	};
 	sigset_t signals;
@@ -209,8 +249,13 @@ static int gpudomd_run(struct gpudomd *gpudomd)
 {
 	int result;
 
+	if (gpudomd->options.ioeventfd)
+		log_warning(
+		    "--ioeventfd: if gpudomd is killed, this domain's kernel crashes at its "
+		    "guests' next access");
+	keep_report(gpudomd->keep);
 	log_info("gpudomd " GPUDOM_VERSION " is ready for guests (kicks by %s)",
-	    gpudomd->options.ioeventfd == IOEVENTFD_YES ? "ioeventfd" : "forwarding");
+	    gpudomd->options.ioeventfd ? "ioeventfd" : "forwarding");
 	sd_notify(0, "READY=1");
 	result = sd_event_loop(gpudomd->event);
 	if (result < 0)
@@ -221,7 +266,13 @@ static int gpudomd_run(struct gpudomd *gpudomd)
 
 static void gpudomd_finish(struct gpudomd *gpudomd)
 {
-	daemon_destroy(gpudomd->gpu_daemon);
+	if (gpudomd->options.once)
+		daemon_destroy(gpudomd->gpu_daemon);
+	else
+		daemon_let_go(gpudomd->gpu_daemon);
+	keep_destroy(gpudomd->keep);
+	if (gpudomd->lock >= 0)
+		close(gpudomd->lock);
 	sd_event_unref(gpudomd->event);
 	free(gpudomd->worker_path);
 	config_finish(&gpudomd->config);
@@ -229,7 +280,7 @@ static void gpudomd_finish(struct gpudomd *gpudomd)
 
 int main(int argc, char **argv)
 {
-	struct gpudomd gpudomd = { .options = { .log_level = LOG_LEVEL_INFO } };
+	struct gpudomd gpudomd = { .options = { .log_level = LOG_LEVEL_INFO }, .lock = -1 };
 	int r = gpudomd_parse(&gpudomd.options, argc, argv);
 
 	if (r <= 0)
@@ -241,8 +292,11 @@ int main(int argc, char **argv)
 		config_finish(&gpudomd.config);
 		return EXIT_SUCCESS;
 	}
-	gpudomd_choose_ioeventfd(&gpudomd.options);
-	r = gpudomd_set_up(&gpudomd) < 0 ? EXIT_FAILURE : gpudomd_run(&gpudomd);
+	if (gpudomd_lock(&gpudomd) < 0 || gpudomd_take_kept(&gpudomd) < 0 ||
+	    gpudomd_set_up(&gpudomd) < 0)
+		r = EXIT_FAILURE;
+	else
+		r = gpudomd_run(&gpudomd);
 	gpudomd_finish(&gpudomd);
 	return r;
 }

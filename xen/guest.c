@@ -5,17 +5,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/log.h"
 #include "xen/config.h"
 #include "xen/guest_device.h"
 #include "xen/ioreq.h"
+#include "xen/keep.h"
 #include "xen/mmio.h"
 
 struct guest {
 	struct guest_options options;
 	char *title;
 	const char *worker_name; /* for the worker's log */
+	struct guest_state *state;
+	bool found; /* its server was there, and nothing else */
 	struct ioreq_server *server;
 	struct guest_device *devices[GUEST_DEVICES_MAX];
 	struct log_limit limit;
@@ -121,10 +125,13 @@ static void guest_device_has_stopped(void *data, struct guest_device *device)
 	struct guest *guest = data;
 	unsigned devid = guest_device_description(device)->devid;
 
-	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
-		if (guest->devices[i] == device)
-			guest->devices[i] = NULL;
-	guest_device_destroy(device);
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++) {
+		if (guest->devices[i] != device)
+			continue;
+		guest->devices[i] = NULL;
+		guest_device_destroy(device);
+		memset(&guest->state->devices[i], 0, sizeof(guest->state->devices[i]));
+	}
 	guest->options.removed(guest->options.data, guest->options.domid, devid);
 }
 
@@ -147,31 +154,62 @@ static int guest_find_slot(const struct guest *guest, uint64_t base)
 	return slot;
 }
 
-int guest_add_device(
-    struct guest *guest, const struct discovery_device *device, char **worker_arguments)
+static int guest_make_device(struct guest *guest, unsigned slot)
 {
-	const struct guest_device_options options = {
-		.device = device,
+	struct device_state *state = &guest->state->devices[slot];
+	struct guest_device_options options = {
 		.title = guest->title,
 		.worker_name = guest->worker_name,
 		.event = guest->options.event,
 		.server = guest->server,
+		.keep = guest->options.keep,
+		.state = state,
 		.worker_path = guest->options.worker_path,
-		.worker_arguments = worker_arguments,
 		.ioeventfd = guest->options.ioeventfd,
 		.serving = guest_device_is_serving,
 		.stopped = guest_device_has_stopped,
 		.data = guest,
 	};
+	const char *name = guest->state->name;
+	int error =
+	    config_arguments(guest->options.config, *name ? name : NULL, &options.worker_arguments);
+
+	if (error) {
+		log_error("%s: out of memory", guest->title);
+		return error;
+	}
+	error = guest_device_create(&options, &guest->devices[slot]);
+	if (error)
+		memset(state, 0, sizeof(*state));
+	return error;
+}
+
+int guest_add_device(struct guest *guest, const struct discovery_device *device)
+{
 	int slot = guest_find_slot(guest, device->base);
+	struct device_state *state;
 
 	if (slot < 0) {
 		log_error("%s: device %u overlaps another one, or there are more than %d",
 		    guest->title, device->devid, GUEST_DEVICES_MAX);
-		config_arguments_free(worker_arguments);
 		return -ENOSPC;
 	}
-	return guest_device_create(&options, &guest->devices[slot]);
+	state = &guest->state->devices[slot];
+	*state = (struct device_state){ .device = *device, .found = guest->found };
+	state->device.guest_name = NULL;
+	state->used = true;
+	return guest_make_device(guest, (unsigned)slot);
+}
+
+const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position)
+{
+	while (*position < GUEST_DEVICES_MAX) {
+		const struct guest_device *device = guest->devices[(*position)++];
+
+		if (device)
+			return guest_device_description(device);
+	}
+	return NULL;
 }
 
 void guest_remove_device(struct guest *guest, unsigned devid)
@@ -188,39 +226,161 @@ void guest_remove_device(struct guest *guest, unsigned devid)
 	guest->options.removed(guest->options.data, guest->options.domid, devid);
 }
 
-int guest_create(const struct guest_options *options, struct guest **out)
+/* ----------------------------------------------------------------- life time */
+
+/* Closes nothing of Xen's. */
+static void guest_free(struct guest *guest)
+{
+	guest_state_unmap(guest->state);
+	free(guest->title);
+	free(guest);
+}
+
+/* Takes @state over, also on failure. */
+static int guest_new(
+    const struct guest_options *options, struct guest_state *state, struct guest **out)
 {
 	struct guest *guest = calloc(1, sizeof(*guest));
-	struct ioreq_options ioreq = {
-		.domid = options->domid,
-		.event = options->event,
+	const char *name = state->name;
+
+	if (!guest) {
+		guest_state_unmap(state);
+		return -ENOMEM;
+	}
+	guest->options = *options;
+	guest->options.name = NULL;
+	guest->state = state;
+	if (*name ? asprintf(&guest->title, "guest %s", name) < 0
+		  : asprintf(&guest->title, "domain %u", options->domid) < 0) {
+		guest->title = NULL;
+		guest_free(guest);
+		return -ENOMEM;
+	}
+	guest->worker_name = *name ? name : guest->title;
+	*out = guest;
+	return 0;
+}
+
+static struct ioreq_options guest_ioreq_options(struct guest *guest)
+{
+	return (struct ioreq_options){
+		.name = guest->title,
+		.domid = guest->options.domid,
+		.event = guest->options.event,
+		.state = &guest->state->ioreq,
 		.access = guest_access,
 		.invalidate = guest_invalidate,
 		.data = guest,
 	};
-	int error = -ENOMEM;
+}
 
-	if (!guest)
-		return -ENOMEM;
-	guest->options = *options;
-	guest->options.name = NULL;
-	if (options->name ? asprintf(&guest->title, "guest %s", options->name) < 0
-			  : asprintf(&guest->title, "domain %u", options->domid) < 0) {
-		guest->title = NULL;
-		goto error;
+static int guest_open_server(struct guest *guest, uint64_t base)
+{
+	const struct ioreq_options options = guest_ioreq_options(guest);
+	int error = ioreq_create(&options, base, &guest->server);
+
+	if (error || !ioreq_was_found(guest->server))
+		return error;
+	guest->found = true;
+	log_warning(
+	    "%s: an earlier gpudomd served it, and nobody kept what it knew: the guest goes "
+	    "on, but must reset its GPU",
+	    guest->title);
+	return 0;
+}
+
+int guest_create(const struct guest_options *options, uint64_t base, struct guest **out)
+{
+	struct guest_state *state;
+	struct guest *guest;
+	int fd, error = guest_state_create(options->domid, options->name, &state, &fd);
+
+	if (error) {
+		log_error("domain %u: cannot make a file in memory: %s", options->domid,
+		    strerror(-error));
+		return error;
 	}
-	guest->worker_name = options->name ? guest->title + strlen("guest ") : guest->title;
-	ioreq.name = guest->title;
-	error = ioreq_create(&ioreq, &guest->server);
+	error = guest_new(options, state, &guest);
+	if (error)
+		goto error_fd;
+	error = guest_open_server(guest, base);
+	if (error)
+		goto error_guest;
+	keep_push(options->keep, fd, "%u-state", options->domid);
+	keep_push(options->keep, ioreq_evtchn_fd(guest->server), "%u-evtchn", options->domid);
+	close(fd);
+	*out = guest;
+	return 0;
+
+error_guest:
+	guest_free(guest);
+error_fd:
+	close(fd);
+	return error;
+}
+
+/* The state that a predecessor has left. */
+static int guest_find_state(const struct guest_options *options, struct guest_state **state)
+{
+	int fd = keep_take(options->keep, "%u-state", options->domid);
+	int error;
+
+	if (fd < 0)
+		return -ENOENT;
+	error = guest_state_adopt(fd, options->domid, state);
+	close(fd);
+	if (error == -ESTALE)
+		log_info("domain %u: what was kept of it is another version's", options->domid);
+	return error;
+}
+
+static void guest_adopt_devices(struct guest *guest)
+{
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		if (guest->state->devices[i].used)
+			guest_make_device(guest, i);
+}
+
+int guest_adopt(const struct guest_options *options, struct guest **out)
+{
+	struct ioreq_options ioreq;
+	struct guest_state *state;
+	struct guest *guest;
+	int error = guest_find_state(options, &state);
+
 	if (error)
 		goto error;
+	error = guest_new(options, state, &guest);
+	if (error)
+		goto error;
+	ioreq = guest_ioreq_options(guest);
+	error = ioreq_adopt(
+	    &ioreq, keep_take(options->keep, "%u-evtchn", options->domid), &guest->server);
+	if (error) {
+		if (error == -ENOENT || error == -ESRCH)
+			log_info("%s has gone while no gpudomd was there", guest->title);
+		guest_free(guest);
+		goto error;
+	}
+	guest_adopt_devices(guest);
 	*out = guest;
 	return 0;
 
 error:
-	free(guest->title);
-	free(guest);
+	keep_drop(options->keep, "%u-state", options->domid);
+	keep_drop(options->keep, "%u-evtchn", options->domid);
 	return error;
+}
+
+void guest_let_go(struct guest *guest)
+{
+	if (!guest)
+		return;
+	ioreq_freeze(guest->server);
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		guest_device_let_go(guest->devices[i]);
+	ioreq_let_go(guest->server);
+	guest_free(guest);
 }
 
 void guest_destroy(struct guest *guest)
@@ -230,6 +390,7 @@ void guest_destroy(struct guest *guest)
 	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
 		guest_device_destroy(guest->devices[i]);
 	ioreq_destroy(guest->server);
-	free(guest->title);
-	free(guest);
+	keep_drop(guest->options.keep, "%u-state", guest->options.domid);
+	keep_drop(guest->options.keep, "%u-evtchn", guest->options.domid);
+	guest_free(guest);
 }

@@ -7,16 +7,19 @@
 #include <systemd/sd-event.h>
 
 #include "xen/discovery.h"
+#include "xen/guest_state.h"
 
-#define GUEST_DEVICES_MAX 11 /* virtio-mmio devices that libxl has room for */
-
+struct config;
 struct guest;
+struct keep;
 
 struct guest_options {
 	uint16_t domid;
 	const char *name; /* of the guest; NULL: it has none that we may know */
 	sd_event *event;
-	const char *worker_path; /* not copied */
+	const struct config *config; /* not owned */
+	struct keep *keep;           /* not owned */
+	const char *worker_path;     /* not copied */
 	bool ioeventfd;
 
 	/* The device is ready: its guest may run. */
@@ -27,16 +30,31 @@ struct guest_options {
 	void *data;
 };
 
-/* Creates the guest's IOREQ server. Errors are logged with their cure. */
-int guest_create(const struct guest_options *options, struct guest **guest);
+/* Creates the guest's IOREQ server; or, where a gpudomd that has ended without leaving us anything
+ * claimed @base, takes over its server: that guest's devices need a reset. Errors are logged with
+ * their cure. */
+int guest_create(const struct guest_options *options, uint64_t base, struct guest **guest);
+
+/*
+ * Goes on with a guest of a predecessor, from what that left in options.keep (name is not needed).
+ * Its devices are those of guest_next_device(); serving() follows for each. -ENOENT: nothing was
+ * left that helps, or the guest is gone.
+ */
+int guest_adopt(const struct guest_options *options, struct guest **guest);
 
 /* Stops what is left. Accepts NULL. */
 void guest_destroy(struct guest *guest);
 
-/* @worker_arguments are taken over, also on failure. -ENOSPC beyond GUEST_DEVICES_MAX. */
-int guest_add_device(
-    struct guest *guest, const struct discovery_device *device, char **worker_arguments);
+/* Frees it, and leaves everything to a successor as if this process had been killed. Accepts NULL.
+ */
+void guest_let_go(struct guest *guest);
+
+/* -ENOSPC beyond GUEST_DEVICES_MAX. */
+int guest_add_device(struct guest *guest, const struct discovery_device *device);
 void guest_remove_device(struct guest *guest, unsigned devid);
+
+/* The first device at or after *@position, which is moved past it; NULL at the end. */
+const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position);
 
 /* Devices that serve it now. */
 unsigned guest_served(const struct guest *guest);

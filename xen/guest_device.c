@@ -14,14 +14,18 @@
 
 #include "backend/log.h"
 #include "xen/config.h"
+#include "xen/device_eventfds.h"
 #include "xen/frontend.h"
 #include "xen/guest_worker.h"
 #include "xen/irq.h"
 #include "xen/mmio.h"
 
-#define GPU_QUEUES 2 /* control, cursor */
+#define GPU_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor */
 #define QUEUE_SIZE 256
 #define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
+#define STATUS_RUNNING                                                                        \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
+	    VIRTIO_CONFIG_S_DRIVER_OK)
 
 enum guest_device_state {
 	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
@@ -37,19 +41,16 @@ enum guest_device_state {
 
 struct guest_device {
 	struct guest_device_options options;
-	struct discovery_device device;
-	char *name; /* for the log */
+	struct device_state *kept; /* options.state */
+	char *name;                /* for the log */
 	enum guest_device_state state;
-	bool running; /* DRIVER_OK has been passed on to the worker */
 	bool claimed;
 
 	struct log_limit limit; /* of lines that the guest can provoke */
 	struct mmio mmio;
-	struct mmio_state registers;
 	struct irq_line irq;
 	struct guest_worker worker;
-	struct frontend_state frontend_state;
-	int kick_fds[GPU_QUEUES], call_fd, error_fd;
+	struct device_eventfds fds;
 	bool kicks_bound[GPU_QUEUES];
 	sd_event_source *call, *error;
 	uint64_t calls_forwarded, replacements;
@@ -63,7 +64,7 @@ static bool guest_device_restart(struct guest_device *device);
 
 const struct discovery_device *guest_device_description(const struct guest_device *device)
 {
-	return &device->device;
+	return &device->kept->device;
 }
 
 bool guest_device_serves(const struct guest_device *device)
@@ -75,7 +76,7 @@ bool guest_device_serves(const struct guest_device *device)
 
 bool guest_device_access(struct guest_device *device, struct ioreq_access *access)
 {
-	uint32_t offset = (uint32_t)(access->address - device->device.base);
+	uint32_t offset = (uint32_t)(access->address - device->kept->device.base);
 
 	if (device->state == DEVICE_STARTING)
 		goto hold;
@@ -149,9 +150,9 @@ static struct frontend_queue guest_device_queue(const struct guest_device *devic
 		.desc = queue->desc,
 		.avail = queue->avail,
 		.used = queue->used,
-		.kick_fd = device->kick_fds[index],
-		.call_fd = device->call_fd,
-		.error_fd = device->error_fd,
+		.kick_fd = device->fds.kicks[index],
+		.call_fd = device->fds.call,
+		.error_fd = device->fds.error,
 	};
 }
 
@@ -167,8 +168,10 @@ static void guest_device_run(struct guest_device *device)
 		queues[i] = guest_device_queue(device, i);
 		ready[i] = &queues[i];
 	}
-	device->running = true;
+	/* In this order: a successor that does not find it running has nothing to catch up with but
+	 * this, or finds the conversation unsettled. */
 	frontend_start(device->worker.frontend, mmio_features(&device->mmio), ready);
+	device->kept->running = true;
 }
 
 static void guest_device_on_start(void *data)
@@ -189,7 +192,7 @@ static void guest_device_on_start_queue(void *data, unsigned index)
 	struct guest_device *device = data;
 	struct frontend_queue queue = guest_device_queue(device, index);
 
-	if (device->state == DEVICE_SERVING && device->running)
+	if (device->state == DEVICE_SERVING && device->kept->running)
 		frontend_start_queue(device->worker.frontend, index, &queue);
 }
 
@@ -199,7 +202,7 @@ static bool guest_device_on_stop_queue(void *data, unsigned index)
 
 	/* A worker on its deathbed may still hold the queue, until it is gone; one that is on its
 	 * way holds none. */
-	if (device->state != DEVICE_SERVING || !device->running)
+	if (device->state != DEVICE_SERVING || !device->kept->running)
 		return device->worker.process && !device->worker.frontend;
 	frontend_stop_queue(device->worker.frontend, index, guest_device_released, device);
 	return true;
@@ -211,10 +214,10 @@ static bool guest_device_on_reset(void *data)
 
 	switch (device->state) {
 	case DEVICE_SERVING:
-		if (!device->running)
+		if (!device->kept->running)
 			return false;
-		device->running = false;
 		frontend_reset(device->worker.frontend, guest_device_released, device);
+		device->kept->running = false;
 		return true;
 	case DEVICE_REPLACING: /* until the one is gone, or the other ready */
 		return true;
@@ -241,7 +244,7 @@ static void guest_device_on_notify(void *data, unsigned index)
 {
 	struct guest_device *device = data;
 
-	eventfd_write(device->kick_fds[index], 1);
+	eventfd_write(device->fds.kicks[index], 1);
 }
 
 static void guest_device_on_set_irq(void *data, bool level)
@@ -315,7 +318,7 @@ static void guest_device_worker_lost(void *data)
 {
 	struct guest_device *device = data;
 
-	device->running = false;
+	device->kept->running = false;
 	if (device->state == DEVICE_SERVING)
 		device->state = DEVICE_REPLACING;
 }
@@ -390,7 +393,7 @@ static int guest_device_queue_broke(sd_event_source *source, int fd, uint32_t ev
  * physical addresses just as one that does not. */
 static uint64_t guest_device_features_needed(const struct guest_device *device)
 {
-	return UINT64_C(1) << VIRTIO_F_VERSION_1 | (uint64_t)device->device.grants
+	return UINT64_C(1) << VIRTIO_F_VERSION_1 | (uint64_t)device->kept->device.grants
 						       << VIRTIO_F_ACCESS_PLATFORM;
 }
 
@@ -416,7 +419,7 @@ static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uin
 		},
 	};
 
-	mmio_init(&device->mmio, &options, &device->registers);
+	mmio_init(&device->mmio, &options, &device->kept->registers);
 }
 
 /* The successor of a worker that has died serves; @restored: it knows all that the first one did.
@@ -443,10 +446,26 @@ static void guest_device_replaced(struct guest_device *device, bool restored)
 		/* The dead one may have read a kick and not acted on it, or have acted and not said
 		 * so: a kick or an interrupt for nothing does no harm. */
 		for (unsigned i = 0; i < GPU_QUEUES; i++)
-			eventfd_write(device->kick_fds[i], 1);
-		eventfd_write(device->call_fd, 1);
+			eventfd_write(device->fds.kicks[i], 1);
+		eventfd_write(device->fds.call, 1);
 	}
 	guest_device_retry(device);
+}
+
+/* A predecessor's worker goes on. What our predecessor had not told it any more, we do. */
+static void guest_device_adopted(struct guest_device *device)
+{
+	mmio_set_config(
+	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
+	if (mmio_running(&device->mmio) && !device->kept->running) {
+		guest_device_run(device);
+	} else if (mmio_running(&device->mmio)) {
+		for (unsigned i = 0; i < GPU_QUEUES; i++)
+			if (device->kept->registers.queues[i].ready &&
+			    !device->kept->frontend.started[i])
+				guest_device_on_start_queue(device, i);
+	}
+	device->options.serving(device->options.data, device);
 }
 
 /* The worker has told all that the registers must know. */
@@ -463,12 +482,16 @@ static void guest_device_ready(void *data)
 		return;
 	}
 	device->state = DEVICE_SERVING;
+	if (before == DEVICE_SERVING) {
+		guest_device_adopted(device);
+		return;
+	}
 	if (before == DEVICE_REPLACING) {
 		guest_device_replaced(device, frontend_restored(device->worker.frontend));
 		return;
 	}
 	if (before == DEVICE_STARTING)
-		guest_device_init_mmio(device, device->device.virtio_id, features);
+		guest_device_init_mmio(device, device->kept->device.virtio_id, features);
 	mmio_set_config(
 	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, false);
 	if (before == DEVICE_RESTARTING) {
@@ -477,6 +500,12 @@ static void guest_device_ready(void *data)
 		guest_device_released(device);
 		return;
 	}
+	if (device->kept->found) {
+		/* As far as its driver knows, it runs; but we do not know what it has set up. */
+		device->kept->registers.status = STATUS_RUNNING;
+		mmio_break(&device->mmio);
+	}
+	device->kept->served = true;
 	device->options.serving(device->options.data, device);
 	guest_device_retry(device);
 }
@@ -490,11 +519,13 @@ static void guest_device_init_worker(struct guest_device *device)
 		.guest = device->options.worker_name,
 		.arguments = device->options.worker_arguments,
 		.event = device->options.event,
-		.domid = device->device.domid,
-		.grants = device->device.grants,
+		.keep = device->options.keep,
+		.domid = device->kept->device.domid,
+		.devid = device->kept->device.devid,
+		.grants = device->kept->device.grants,
 		.queues = GPU_QUEUES,
 		.queue_size = QUEUE_SIZE,
-		.state = &device->frontend_state,
+		.state = &device->kept->frontend,
 		.ready = guest_device_ready,
 		.config_changed = guest_device_config_changed,
 		.queue_refused = guest_device_queue_refused,
@@ -514,18 +545,18 @@ static int guest_device_route(struct guest_device *device)
 	sd_event *event = device->options.event;
 	int error;
 
-	error = irq_route(&device->irq, device->call_fd);
+	error = irq_route(&device->irq, device->fds.call);
 	if (error) {
 		log_info("%s: interrupts are forwarded by gpudomd (no irqfd: %s)", device->name,
 		    strerror(-error));
 		error = sd_event_add_io(
-		    event, &device->call, device->call_fd, EPOLLIN, guest_device_called, device);
+		    event, &device->call, device->fds.call, EPOLLIN, guest_device_called, device);
 		if (error < 0)
 			return error;
 	}
 	for (unsigned i = 0; device->options.ioeventfd && i < GPU_QUEUES; i++) {
 		error = ioreq_bind_kick(
-		    device->options.server, device->device.base, i, device->kick_fds[i]);
+		    device->options.server, device->kept->device.base, i, device->fds.kicks[i]);
 		if (error)
 			log_info("%s: kicks of queue %u are forwarded by gpudomd (no ioeventfd: "
 				 "%s)",
@@ -533,43 +564,79 @@ static int guest_device_route(struct guest_device *device)
 		device->kicks_bound[i] = !error;
 	}
 	error = sd_event_add_io(
-	    event, &device->error, device->error_fd, EPOLLIN, guest_device_queue_broke, device);
+	    event, &device->error, device->fds.error, EPOLLIN, guest_device_queue_broke, device);
 	return error < 0 ? error : 0;
+}
+
+static void guest_device_unroute(struct guest_device *device)
+{
+	sd_event_source_disable_unref(device->call);
+	sd_event_source_disable_unref(device->error);
+	for (unsigned i = 0; i < GPU_QUEUES; i++)
+		if (device->kicks_bound[i])
+			ioreq_unbind_kick(device->options.server, device->kept->device.base, i,
+			    device->fds.kicks[i]);
+}
+
+/* ----------------------------------------------------------------- life time */
+
+/* Goes on with a device that was served: its accesses are answered from now on. A worker that
+ * cannot go on, or is gone, is replaced. */
+static void guest_device_take_over(struct guest_device *device)
+{
+	int error;
+
+	device->irq.high = device->kept->registers.interrupt_status;
+	guest_device_init_mmio(
+	    device, device->kept->device.virtio_id, device->kept->frontend.features);
+	error = guest_worker_adopt(&device->worker);
+	if (device->worker.adopted) {
+		device->state = DEVICE_SERVING;
+		return;
+	}
+	log_info("%s: its worker cannot go on", device->name);
+	device->kept->running = false;
+	device->state = DEVICE_REPLACING;
+	if (error)
+		guest_device_replace(device);
 }
 
 static int guest_device_open_eventfds(struct guest_device *device)
 {
-	device->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	device->error_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (device->call_fd < 0 || device->error_fd < 0)
-		return -errno;
-	for (unsigned i = 0; i < GPU_QUEUES; i++) {
-		device->kick_fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (device->kick_fds[i] < 0)
-			return -errno;
+	struct keep *keep = device->options.keep;
+	int error = 0;
+
+	if (!device_eventfds_take(&device->fds, keep, &device->kept->device)) {
+		/* A worker that is there has others. */
+		device->kept->frontend.settled = false;
+		error = device_eventfds_open(&device->fds, keep, &device->kept->device);
 	}
-	return guest_device_route(device);
+	return error ? error : guest_device_route(device);
 }
 
-static void guest_device_close_eventfds(struct guest_device *device)
+static int guest_device_set_up(struct guest_device *device)
 {
-	irq_finish(&device->irq);
-	sd_event_source_disable_unref(device->call);
-	sd_event_source_disable_unref(device->error);
-	for (unsigned i = 0; i < GPU_QUEUES; i++) {
-		if (device->kicks_bound[i])
-			ioreq_unbind_kick(
-			    device->options.server, device->device.base, i, device->kick_fds[i]);
-		if (device->kick_fds[i] >= 0)
-			close(device->kick_fds[i]);
-	}
-	if (device->call_fd >= 0)
-		close(device->call_fd);
-	if (device->error_fd >= 0)
-		close(device->error_fd);
-}
+	/* First of all: what the guest touches before that is a data abort. */
+	int error = ioreq_claim(device->options.server, device->kept->device.base, MMIO_SIZE);
 
-/* ----------------------------------------------------------------- life time */
+	if (error)
+		return error;
+	device->claimed = true;
+	error = guest_device_open_eventfds(device);
+	if (error) {
+		log_error("%s: cannot make eventfds: %s", device->name, strerror(-error));
+		return error;
+	}
+	if (device->kept->served) {
+		guest_device_take_over(device);
+		return 0;
+	}
+	/* Without registers that mean something, a predecessor's worker is of no use. */
+	guest_worker_kill_orphan(&device->worker);
+	if (guest_worker_start(&device->worker) < 0)
+		guest_device_never_started(device);
+	return 0;
+}
 
 int guest_device_create(const struct guest_device_options *options, struct guest_device **out)
 {
@@ -581,32 +648,20 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 		return -ENOMEM;
 	}
 	device->options = *options;
-	device->device = *options->device;
-	device->options.device = NULL;
-	device->device.guest_name = NULL;
-	device->call_fd = device->error_fd = device->pending_vcpu = -1;
-	device->worker.memory_fd = device->worker.inflight_fd = -1;
-	for (unsigned i = 0; i < GPU_QUEUES; i++)
-		device->kick_fds[i] = -1;
-	if (asprintf(&device->name, "%s, GPU %u", options->title, device->device.devid) < 0) {
+	device->kept = options->state;
+	device->pending_vcpu = -1;
+	device_eventfds_init(&device->fds);
+	guest_device_init_worker(device);
+	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0) {
 		device->name = NULL;
 		goto error;
 	}
-	irq_init(&device->irq, options->server, device->name, device->device.irq);
+	device->worker.options.name = device->name;
+	irq_init(&device->irq, options->server, device->name, device->kept->device.irq);
 	guest_device_init_mmio(device, 0, 0);
-	guest_device_init_worker(device);
-	/* First of all: what the guest touches before that is a data abort. */
-	error = ioreq_claim(options->server, device->device.base, MMIO_SIZE);
+	error = guest_device_set_up(device);
 	if (error)
 		goto error;
-	device->claimed = true;
-	error = guest_device_open_eventfds(device);
-	if (error) {
-		log_error("%s: cannot make eventfds: %s", device->name, strerror(-error));
-		goto error;
-	}
-	if (guest_worker_start(&device->worker) < 0)
-		guest_device_never_started(device);
 	*out = device;
 	return 0;
 
@@ -619,10 +674,27 @@ void guest_device_stop(struct guest_device *device)
 {
 	device->state = DEVICE_STOPPING;
 	guest_device_retry(device);
-	device->running = false;
+	device->kept->running = false;
 	guest_worker_dismiss(&device->worker);
 	if (!device->worker.process)
 		guest_device_finish_stop(device);
+}
+
+static void guest_device_free(struct guest_device *device)
+{
+	device_eventfds_close(&device->fds);
+	config_arguments_free(device->options.worker_arguments);
+	free(device->name);
+	free(device);
+}
+
+void guest_device_let_go(struct guest_device *device)
+{
+	if (!device)
+		return;
+	guest_worker_release(&device->worker);
+	guest_device_unroute(device);
+	guest_device_free(device);
 }
 
 void guest_device_destroy(struct guest_device *device)
@@ -634,10 +706,10 @@ void guest_device_destroy(struct guest_device *device)
 		    device->name, (unsigned long long)device->mmio.notifications,
 		    (unsigned long long)device->calls_forwarded);
 	guest_worker_finish(&device->worker);
-	guest_device_close_eventfds(device);
+	guest_device_unroute(device);
+	irq_finish(&device->irq);
+	device_eventfds_drop(&device->fds, device->options.keep, &device->kept->device);
 	if (device->claimed)
-		ioreq_release(device->options.server, device->device.base, MMIO_SIZE);
-	config_arguments_free(device->options.worker_arguments);
-	free(device->name);
-	free(device);
+		ioreq_release(device->options.server, device->kept->device.base, MMIO_SIZE);
+	guest_device_free(device);
 }

@@ -10,19 +10,25 @@
 #include <systemd/sd-event.h>
 
 #include "xen/discovery.h"
+#include "xen/guest_state.h"
 #include "xen/ioreq.h"
 
 struct guest_device;
 
+struct keep;
+
 struct guest_device_options {
-	const struct discovery_device *device; /* copied, but its name */
-	const char *title;                     /* of the guest, for the log; not copied */
-	const char *worker_name;               /* of the guest, for the worker's log; not copied */
+	const char *title;       /* of the guest, for the log; not copied */
+	const char *worker_name; /* of the guest, for the worker's log; not copied */
 	sd_event *event;
 	struct ioreq_server *server; /* not owned */
-	const char *worker_path;     /* not copied */
-	char **worker_arguments;     /* taken over, also on failure; see config_arguments() */
-	bool ioeventfd;              /* let the kernel take kicks where it can */
+	struct keep *keep;           /* not owned */
+	/* Where a successor finds it; not owned. Zeroed but its device, or what a predecessor left.
+	 */
+	struct device_state *state;
+	const char *worker_path; /* not copied */
+	char **worker_arguments; /* taken over, also on failure; see config_arguments() */
+	bool ioeventfd;          /* let the kernel take kicks where it can */
 
 	/* The worker is ready: the guest may run. */
 	void (*serving)(void *data, struct guest_device *device);
@@ -37,6 +43,9 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 
 /* Stops the worker, then calls stopped(), perhaps at once, and the callee destroys the device. */
 void guest_device_stop(struct guest_device *device);
+
+/* Frees it, and leaves worker and device to a successor. Accepts NULL. */
+void guest_device_let_go(struct guest_device *device);
 
 /* Kills the worker if it is there. Accepts NULL. */
 void guest_device_destroy(struct guest_device *device);

@@ -2,7 +2,9 @@
 #include "xen/guest_worker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,30 @@ bool guest_worker_deaths_add(struct guest_worker_deaths *deaths, uint64_t now_us
 	       now_usec - *oldest < GUEST_WORKER_DEATHS_USEC;
 }
 
+/* --------------------------------------------------------- for a successor of ours */
+
+static void guest_worker_push(struct guest_worker *worker, int fd, const char *what)
+{
+	const struct guest_worker_options *options = &worker->options;
+
+	if (fd >= 0)
+		keep_push(options->keep, fd, "%u-%u-%s", options->domid, options->devid, what);
+}
+
+static int guest_worker_take(struct guest_worker *worker, const char *what)
+{
+	const struct guest_worker_options *options = &worker->options;
+
+	return keep_take(options->keep, "%u-%u-%s", options->domid, options->devid, what);
+}
+
+static void guest_worker_drop(struct guest_worker *worker, const char *what)
+{
+	const struct guest_worker_options *options = &worker->options;
+
+	keep_drop(options->keep, "%u-%u-%s", options->domid, options->devid, what);
+}
+
 /* ------------------------------------------------------------------ its end */
 
 static void guest_worker_close(int *fd)
@@ -34,11 +60,23 @@ static void guest_worker_close(int *fd)
 
 static void guest_worker_hang_up(struct guest_worker *worker)
 {
+	if (worker->frontend) {
+		guest_worker_drop(worker, "worker");
+		guest_worker_drop(worker, "channel");
+	}
 	frontend_destroy(worker->frontend);
 	worker->frontend = NULL;
 	worker->adopted = worker->ready = worker->stale = false;
 	guest_worker_close(&worker->memory_fd);
 	invalidations_end(&worker->invalidations);
+}
+
+static void guest_worker_end_process(struct guest_worker *worker)
+{
+	if (worker->process)
+		guest_worker_drop(worker, "pid");
+	worker_process_destroy(worker->process);
+	worker->process = NULL;
 }
 
 static void guest_worker_exited(void *data)
@@ -49,8 +87,7 @@ static void guest_worker_exited(void *data)
 
 	guest_worker_hang_up(worker);
 	worker->crashed = worker_process_crashed(worker->process);
-	worker_process_destroy(worker->process);
-	worker->process = NULL;
+	guest_worker_end_process(worker);
 	if (sd_event_now(worker->options.event, CLOCK_MONOTONIC, &now) >= 0)
 		worker->often = guest_worker_deaths_add(&worker->deaths, now);
 	if (unexpected)
@@ -83,6 +120,8 @@ void guest_worker_dismiss(struct guest_worker *worker)
 
 void guest_worker_forget(struct guest_worker *worker)
 {
+	if (worker->inflight_fd >= 0)
+		guest_worker_drop(worker, "inflight");
 	guest_worker_close(&worker->inflight_fd);
 }
 
@@ -112,6 +151,12 @@ static void guest_worker_ready(void *data)
 	if (fd >= 0) {
 		guest_worker_forget(worker);
 		worker->inflight_fd = fd;
+		guest_worker_push(worker, fd, "inflight");
+	}
+	/* The conversation is settled when all this is there. */
+	if (!worker->adopted) {
+		guest_worker_push(worker, frontend_socket(worker->frontend), "worker");
+		guest_worker_push(worker, frontend_backend_socket(worker->frontend), "channel");
 	}
 	worker->ready = true;
 	if (worker->stale)
@@ -198,6 +243,7 @@ int guest_worker_start(struct guest_worker *worker)
 	error = frontend_create(&frontend, socket, &worker->frontend);
 	if (error)
 		goto error_process;
+	guest_worker_push(worker, worker_process_pidfd(worker->process), "pid");
 	return 0;
 
 error_process:
@@ -211,42 +257,63 @@ error_memory:
 
 /* --------------------------------------------------------------- taking over */
 
-int guest_worker_adopt(struct guest_worker *worker, const struct guest_worker_kept *kept)
+int guest_worker_adopt(struct guest_worker *worker)
 {
 	const struct worker_process_options process = guest_worker_process_options(worker);
+	int pidfd = guest_worker_take(worker, "pid");
+	int socket = guest_worker_take(worker, "worker");
+	int backend_socket = guest_worker_take(worker, "channel");
 	struct frontend_options frontend;
-	struct guest_worker_kept fds = *kept;
 	int error = -ENOENT;
 
-	worker->inflight_fd = fds.inflight_fd;
-	if (fds.pidfd >= 0)
-		error = worker_process_adopt(&process, fds.pidfd, &worker->process);
+	worker->inflight_fd = guest_worker_take(worker, "inflight");
+	if (pidfd >= 0)
+		error = worker_process_adopt(&process, pidfd, &worker->process);
 	if (error)
-		goto error_fds;
-	fds.pidfd = -1;
-	if (fds.socket < 0 || !worker->options.state->settled)
+		goto error;
+	if (socket < 0 || !worker->options.state->settled)
 		goto kill; /* in the middle of a command: nobody knows how far it is */
 	frontend = guest_worker_frontend_options(worker);
-	if (frontend_adopt(&frontend, fds.socket, fds.backend_socket, &worker->frontend) < 0)
+	if (frontend_adopt(&frontend, socket, backend_socket, &worker->frontend) < 0)
 		goto kill;
-	worker->adopted = true;
+	/* What is said from now on, it hears after all that our predecessor has said. */
+	worker->adopted = worker->ready = true;
 	return 0;
 
 kill:
 	worker_process_kill(worker->process);
-error_fds:
-	guest_worker_close(&fds.pidfd);
-	guest_worker_close(&fds.socket);
-	guest_worker_close(&fds.backend_socket);
+	pidfd = -1;
+error:
+	guest_worker_drop(worker, "worker");
+	guest_worker_drop(worker, "channel");
+	if (error)
+		guest_worker_drop(worker, "pid");
+	guest_worker_close(&pidfd);
+	guest_worker_close(&socket);
+	guest_worker_close(&backend_socket);
 	return error;
+}
+
+void guest_worker_kill_orphan(struct guest_worker *worker)
+{
+	int pidfd = guest_worker_take(worker, "pid");
+
+	if (pidfd < 0)
+		return;
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	guest_worker_close(&pidfd);
+	guest_worker_drop(worker, "pid");
 }
 
 void guest_worker_release(struct guest_worker *worker)
 {
-	guest_worker_hang_up(worker);
+	frontend_destroy(worker->frontend);
+	worker->frontend = NULL;
+	invalidations_end(&worker->invalidations);
 	worker_process_release(worker->process);
 	worker->process = NULL;
-	guest_worker_forget(worker);
+	guest_worker_close(&worker->memory_fd);
+	guest_worker_close(&worker->inflight_fd);
 }
 
 /* ----------------------------------------------------------------- life time */
@@ -263,7 +330,6 @@ void guest_worker_init(struct guest_worker *worker, const struct guest_worker_op
 void guest_worker_finish(struct guest_worker *worker)
 {
 	guest_worker_hang_up(worker);
-	worker_process_destroy(worker->process);
-	worker->process = NULL;
+	guest_worker_end_process(worker);
 	guest_worker_forget(worker);
 }

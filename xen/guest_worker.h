@@ -14,6 +14,7 @@
 #include "backend/log.h"
 #include "xen/frontend.h"
 #include "xen/invalidation.h"
+#include "xen/keep.h"
 
 /* How often a worker may die before it is given up: so often within so long. A worker that dies
  * over what its guest does would die for ever. */
@@ -35,8 +36,10 @@ struct guest_worker_options {
 	const char *guest;       /* for the worker's own log; not copied */
 	char *const *arguments;  /* not copied */
 	sd_event *event;
+	struct keep *keep; /* not owned; has its descriptors */
 	uint16_t domid;
 	bool grants; /* how it reaches the guest's memory: memory_xen.h */
+	unsigned devid;
 	unsigned queues;
 	uint16_t queue_size;
 	struct frontend_state *state; /* not owned */
@@ -76,20 +79,16 @@ void guest_worker_finish(struct guest_worker *worker);
  * (frontend_restored() says after ready() whether it could use it). Errors are logged. */
 int guest_worker_start(struct guest_worker *worker);
 
-/* What a predecessor of this process has kept of its worker; -1: nothing. */
-struct guest_worker_kept {
-	int pidfd;
-	int socket, backend_socket; /* of the connection */
-	int inflight_fd;
-};
-
 /*
- * Goes on with a predecessor's worker (options.state is what it has kept of the conversation): all
- * of @kept is taken over. ready() follows, with worker->adopted; or, where the conversation was not
- * settled, gone(), and the next start goes on with inflight_fd. -errno where there is no process to
- * watch: start one.
+ * Goes on with a predecessor's worker (options.state is what that has kept of the conversation, the
+ * descriptors are in options.keep). ready() follows, with worker->adopted; or, where the
+ * conversation was not settled, gone(), and the next start goes on with the file of requests in
+ * flight. -errno where there is no process to watch: start one.
  */
-int guest_worker_adopt(struct guest_worker *worker, const struct guest_worker_kept *kept);
+int guest_worker_adopt(struct guest_worker *worker);
+
+/* Kills a predecessor's worker that holds nothing of the guest's. */
+void guest_worker_kill_orphan(struct guest_worker *worker);
 
 /* Forgets it and lets it live, for a successor of this process that has its descriptors. */
 void guest_worker_release(struct guest_worker *worker);

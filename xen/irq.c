@@ -16,9 +16,11 @@ int irq_route(struct irq_line *line, int fd)
 	int error = privcmd_set_irqfd(
 	    ioreq_privcmd(line->server), ioreq_domid(line->server), line->irq, fd, true);
 
-	if (!error)
-		line->call_fd = fd;
-	return error;
+	/* The kernel's list does not end with the process that made an entry. */
+	if (error && error != -EBUSY)
+		return error;
+	line->call_fd = fd;
+	return 0;
 }
 
 void irq_finish(struct irq_line *line)

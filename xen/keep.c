@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "backend/log.h"
 
 #define NAME_MAX_BYTES 64
+#define BARRIER_USEC (5 * UINT64_C(1000000))
 
 struct keep {
 	enum keep_kind kind;
@@ -180,11 +183,18 @@ const char *keep_next(const struct keep *keep, unsigned *position)
 
 void keep_drop_rest(struct keep *keep)
 {
+	bool dropped = false;
+
 	for (unsigned i = 0; i < keep->count; i++) {
 		if (keep->fds[i] < 0)
 			continue;
 		keep_remove(keep, keep->names[i]);
 		close(keep->fds[i]);
 		keep->fds[i] = -1;
+		dropped = true;
 	}
+	/* Only when the keeper's copies are closed, too, are event channels free to be bound anew.
+	 */
+	if (dropped && keep->kind != KEEP_NOBODY)
+		sd_notify_barrier(0, BARRIER_USEC);
 }

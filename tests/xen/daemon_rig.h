@@ -89,6 +89,7 @@ static inline int worker_main(int fd)
 struct rig {
 	sd_event *event;
 	struct config config;
+	struct keep *keep;
 	struct daemon_options options;
 	struct gpu_daemon *gpu_daemon;
 };
@@ -147,9 +148,11 @@ static inline int set_up(void **state)
 	fake_xenstore_reset();
 	grant_ring_init(FAKE_XEN_GUEST);
 	assert_true(sd_event_new(&rig.event) >= 0);
+	assert_int_equal(keep_create(0, NULL, &rig.keep), 0);
 	rig.options = (struct daemon_options){
 		.event = rig.event,
 		.config = &rig.config,
+		.keep = rig.keep,
 		.worker_path = self,
 	};
 	*state = &rig;
@@ -172,6 +175,7 @@ static inline int tear_down(void **state)
 	struct rig *rig = *state;
 
 	daemon_destroy(rig->gpu_daemon);
+	keep_destroy(rig->keep);
 	assert_int_equal(fake_xen_handles(), 0);
 	assert_int_equal(fake_xen_servers(), 0);
 	assert_int_equal(fake_xen_kicks(), 0);

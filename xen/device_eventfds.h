@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The eventfds between one device's worker, its guest and us: the worker's call and error, the
+ * guest's kicks. They are kept for a successor of this process, since the worker goes on with them.
+ */
+#ifndef GPUDOM_XEN_DEVICE_EVENTFDS_H
+#define GPUDOM_XEN_DEVICE_EVENTFDS_H
+
+#include <stdbool.h>
+
+#include "xen/discovery.h"
+#include "xen/keep.h"
+
+#define DEVICE_EVENTFDS_QUEUES 2
+
+struct device_eventfds {
+	int call, error, kicks[DEVICE_EVENTFDS_QUEUES];
+};
+
+/* All closed (-1). */
+void device_eventfds_init(struct device_eventfds *fds);
+
+/* New ones, pushed to @keep. -errno. */
+int device_eventfds_open(
+    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device);
+
+/* Those that a predecessor has left; false, and none, where one is missing. */
+bool device_eventfds_take(
+    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device);
+
+/* For good; device_eventfds_close() leaves them to a successor. */
+void device_eventfds_drop(
+    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device);
+void device_eventfds_close(struct device_eventfds *fds);
+
+#endif
