@@ -116,6 +116,7 @@ fake_xen := $(addprefix tests/xen/fake_,gntdev.c foreign.c xen.c xen_calls.c evt
 fakes-xen/daemon_test := $(fake_xen)
 fakes-xen/daemon_keys_test := $(fake_xen)
 fakes-xen/daemon_foreign_test := $(fake_xen)
+fakes-xen/life_cycle_test := $(fake_xen)
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \

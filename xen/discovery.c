@@ -32,7 +32,7 @@
 #define CLOSED_USEC (500 * UINT64_C(1000))
 
 /* A device that could not be served is tried again, each time after twice as long. */
-#define RETRY_FIRST_USEC (500 * UINT64_C(1000))
+#define RETRY_FIRST_USEC (200 * UINT64_C(1000))
 #define RETRY_LAST_USEC (300 * UINT64_C(1000000))
 
 #define EVENTS_AT_ONCE 256 /* of xenstore, before vCPUs have their turn */

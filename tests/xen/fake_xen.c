@@ -20,6 +20,7 @@
 #define FIRST_REMOTE_PORT 40
 
 struct fake_xen_machine *fake_xen_state;
+void (*fake_xen_on_call)(enum fake_xen_call call);
 
 static int page_fd = -1;
 static uint8_t *pages;
@@ -118,6 +119,8 @@ int fake_xen_enter(enum fake_xen_call call)
 	fake_xen_lock();
 	check_states();
 	fake_evtchn_sweep();
+	if (fake_xen_on_call)
+		fake_xen_on_call(call);
 	n = ++fake_xen.calls[call].calls;
 	return fake_xen.calls[call].error && n >= fake_xen.calls[call].first &&
 		       n - fake_xen.calls[call].first < fake_xen.calls[call].times
@@ -156,6 +159,15 @@ const char *fake_xen_call_name(enum fake_xen_call call)
 	};
 
 	return names[call];
+}
+
+unsigned fake_xen_calls(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FAKE_XEN_CALL_COUNT; i++)
+		count += fake_xen.calls[i].calls;
+	return count;
 }
 
 /* -------------------------------------------------------------------- handles */

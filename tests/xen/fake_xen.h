@@ -166,6 +166,9 @@ void fake_xen_finish(void);
 void fake_xen_fail(enum fake_xen_call call, unsigned nth, unsigned times, int error);
 void fake_xen_heal(void);
 const char *fake_xen_call_name(enum fake_xen_call call);
+unsigned fake_xen_calls(void); /* so far, of all kinds */
+/* Called at the beginning of each call, to do what happens just then; NULL: nothing. */
+extern void (*fake_xen_on_call)(enum fake_xen_call call);
 
 /* ---------------------------------------------------- what is there, and left */
 

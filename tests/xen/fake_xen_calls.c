@@ -453,6 +453,8 @@ static unsigned server_of(uint16_t domid, const struct privcmd_kick *kick)
 	const shared_iopage_t *page = kick->ioreq_page;
 
 	assert(kick->vcpus == guest->vcpus);
+	if (guest->dying)
+		return FAKE_XEN_SERVERS; /* the kernel does not ask */
 	for (unsigned i = 0; i < FAKE_XEN_SERVERS; i++) {
 		if (!guest->servers[i].used ||
 		    guest->servers[i].remote[0] != page->vcpu_ioreq[0].vp_eport)
