@@ -42,6 +42,7 @@ struct gpu_options {
 
 struct gpu_statistics {
 	uint64_t commands, errors, frames /* flushes shown */, fences;
+	uint64_t batches;                                        /* in which the commands came */
 	uint64_t resources, contexts, host_bytes, backing_bytes; /* at present */
 	uint64_t fences_pending;
 };

@@ -271,35 +271,20 @@ void *gpu_command_buffer(struct gpu *gpu, size_t size)
 	return scratch;
 }
 
-/* Cuts the readable pieces of our copy of the chain to @size bytes; their number. */
-static uint32_t chain_cut_readable(struct virtqueue_chain *chain, uint64_t size)
-{
-	uint32_t count = 0;
-
-	while (size > 0 && count < chain->readable_count) {
-		struct memory_piece *piece = &chain->readable[count++];
-
-		if (piece->length > size)
-			piece->length = (uint32_t)size;
-		size -= piece->length;
-	}
-	return count;
-}
-
 /*
  * Executes a request, unless a predecessor has done so, or died of it, and was replaced before the
  * driver saw an answer. Whoever replaces us will find the same said about ours.
  */
-static uint32_t command_execute(
-    struct gpu *gpu, struct gpu_command *command, const struct gpu_operation *operation)
+static uint32_t command_execute(struct gpu *gpu, struct gpu_command *command,
+    const struct gpu_operation *operation, enum virtqueue_progress progress)
 {
 	struct virtqueue *queue = &gpu->base.queues[command->queue];
 	uint32_t type;
 	bool known = false;
 
-	if (gpu->chain.progress == VIRTQUEUE_EXECUTED)
+	if (progress == VIRTQUEUE_EXECUTED)
 		return VIRTIO_GPU_RESP_OK_NODATA;
-	if (gpu->chain.progress == VIRTQUEUE_EXECUTING) {
+	if (progress == VIRTQUEUE_EXECUTING) {
 		log_warning(
 		    "gpu: the last worker ended while it executed %s (head %u of queue %u): "
 		    "answered with an error instead of being executed again",
@@ -328,31 +313,24 @@ uint32_t gpu_command_replay(struct gpu *gpu, const void *data, uint64_t size)
 	return operation->handler(gpu, &command);
 }
 
-/* Copies the request, once, and finds out what it asks for. */
-static uint32_t command_take(struct gpu *gpu, struct gpu_command *command)
+/* Finds out what a request asks for. */
+static uint32_t command_take(
+    struct gpu *gpu, struct gpu_command *command, const struct gpu_taken *taken)
 {
-	struct virtqueue_chain *chain = &gpu->chain;
 	const struct gpu_operation *operation;
-	uint32_t count = chain->readable_count, type;
-	bool too_long = chain->readable_size > gpu->limits.command_bytes;
-	void *data;
+	uint32_t type;
 
-	command->size = chain->readable_size;
-	if (command->size < sizeof(command->hdr))
+	if (taken->size < sizeof(command->hdr))
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_UNSPEC,
-		    "%llu bytes are less than a header", (unsigned long long)command->size);
-	if (too_long) {
-		command->size = sizeof(command->hdr);
-		count = chain_cut_readable(chain, command->size);
-	}
-	data = gpu_command_buffer(gpu, command->size);
-	if (!data)
+		    "%llu bytes are less than a header", (unsigned long long)taken->size);
+	if (!taken->data)
 		return gpu_command_fail(gpu, command, -ENOMEM, "copying it");
-	if (memory_read(gpu->base.memory, data, chain->readable, count) < 0)
+	if (taken->unreadable)
 		return gpu_command_refuse(
 		    gpu, command, VIRTIO_GPU_RESP_ERR_UNSPEC, "its memory can't be read");
-	memcpy(&command->hdr, data, sizeof(command->hdr));
-	command->data = data;
+	memcpy(&command->hdr, taken->data, sizeof(command->hdr));
+	command->data = taken->data;
+	command->size = taken->copied;
 
 	operation = operation_find(gpu, command->queue, command->hdr.type);
 	if (!operation)
@@ -360,33 +338,35 @@ static uint32_t command_take(struct gpu *gpu, struct gpu_command *command)
 		    "type 0x%x is unknown, not negotiated or on the wrong queue",
 		    command->hdr.type);
 	command->name = operation->name;
-	if (too_long)
+	if (taken->copied < taken->size)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
-		    "its %llu bytes exceed the quota of %u",
-		    (unsigned long long)chain->readable_size, gpu->limits.command_bytes);
+		    "its %llu bytes exceed the quota of %u", (unsigned long long)taken->size,
+		    gpu->limits.command_bytes);
 	if (command->size < operation->size)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_UNSPEC,
 		    "%llu bytes are less than its %u", (unsigned long long)command->size,
 		    operation->size);
 	type = gpu_fence_check(gpu, command);
-	return type == VIRTIO_GPU_RESP_OK_NODATA ? command_execute(gpu, command, operation) : type;
+	return type == VIRTIO_GPU_RESP_OK_NODATA
+		   ? command_execute(gpu, command, operation, taken->progress)
+		   : type;
 }
 
-static void command_run(struct gpu *gpu, unsigned queue)
+static void command_run(struct gpu *gpu, unsigned queue, const struct gpu_taken *taken)
 {
 	struct gpu_command command = {
 		.queue = queue,
-		.head = gpu->chain.head,
+		.head = taken->head,
 		.name = "a request",
-		.writable = gpu->chain.writable,
-		.writable_count = gpu->chain.writable_count,
-		.writable_size = gpu->chain.writable_size,
+		.writable = taken->writable,
+		.writable_count = taken->writable_count,
+		.writable_size = taken->writable_size,
 	};
 	uint32_t type;
 
 	gpu->statistics.commands++;
 	gpu->command = &command;
-	type = command_take(gpu, &command);
+	type = command_take(gpu, &command, taken);
 	if (!command.parked)
 		gpu_command_finish(gpu, &command, type);
 	gpu->command = NULL;
@@ -401,8 +381,11 @@ bool gpu_queue_process(struct virtio_device *device, unsigned index)
 	virtqueue_disable_notifications(queue);
 	gpu_batch_begin(gpu);
 	/* A queue's worth at most, as no head returns to the driver before the batch's end */
-	while ((taken = virtqueue_pop(queue, &gpu->chain)) > 0)
-		command_run(gpu, index);
+	do {
+		taken = gpu_batch_take(gpu, queue);
+		for (unsigned i = 0; i < gpu->requests_taken.count; i++)
+			command_run(gpu, index, &gpu->requests_taken.requests[i]);
+	} while (taken > 0);
 	gpu_batch_end(gpu);
 	return taken >= 0 && virtqueue_enable_notifications(queue);
 }

@@ -12,6 +12,7 @@
  *   gpu_scanout.c       scan-outs and flushes
  *   gpu_cursor.c        the cursor queue's commands
  *   gpu_display_info.c  modes and EDIDs
+ *   gpu_batch.c         takes requests from the queues
  *   gpu_ledger.c        what a successor needs to know
  *   gpu_recover.c       a successor's first act
  */
@@ -44,6 +45,34 @@ struct gpu_timeline;
 struct gpu_ledger;
 
 /* ---------------------------------------------------------------- requests */
+
+/* A request as it was taken from its queue. */
+struct gpu_taken {
+	uint16_t head;
+	enum virtqueue_progress progress;
+	uint64_t size;   /* of the request */
+	uint64_t copied; /* of these, in data: all; the header, where they exceed the quota; or 0 */
+	void *data;      /* NULL: no memory for it */
+	bool unreadable;
+	const struct memory_piece *readable, *writable;
+	uint32_t readable_count, writable_count;
+	uint64_t writable_size;
+};
+
+/* What is taken at a time at most. One longer request makes a batch of its own. */
+#define GPU_BATCH_REQUESTS 128
+#define GPU_BATCH_BYTES (256u << 10)
+
+struct gpu_batch {
+	unsigned count;
+	struct gpu_taken requests[GPU_BATCH_REQUESTS];
+	uint64_t bytes; /* copied, in all */
+	uint32_t readable_count, writable_count;
+	struct memory_piece readable[VIRTQUEUE_CHAIN_MAX], writable[VIRTQUEUE_CHAIN_MAX];
+	/* The request taken last; with @left, one that begins the next batch */
+	struct virtqueue_chain chain;
+	bool left;
+};
 
 /* The request being worked on. All of it is our memory but *writable. */
 struct gpu_command {
@@ -143,8 +172,8 @@ struct gpu {
 	struct gpu_capset capsets[GPU_CAPSETS_MAX];
 	uint32_t capset_count;
 
-	/* One request at a time: its chain, its copy, its answer */
-	struct virtqueue_chain chain;
+	/* Requests come in batches, and are executed one at a time: their copies, an answer */
+	struct gpu_batch requests_taken;
 	void *scratch;
 	size_t scratch_size;
 	void *response;
@@ -206,7 +235,7 @@ uint32_t gpu_command_replay(struct gpu *gpu, const void *data, uint64_t size);
 /* The fixed size of a request that changes what a successor has to know; 0: it does not. */
 uint32_t gpu_command_kept(uint32_t type);
 const char *gpu_command_name(uint32_t type);
-/* Our buffer for one request, aligned as renderers want it. NULL without memory. */
+/* Our buffer for requests, aligned as renderers want it. NULL without memory. */
 void *gpu_command_buffer(struct gpu *gpu, size_t size);
 
 /* Answers between these are published together. They nest. */
@@ -301,6 +330,12 @@ bool gpu_ledger_note(struct gpu *gpu, const struct gpu_command *command);
 void gpu_ledger_clear(struct gpu *gpu);
 int gpu_ledger_set(struct virtio_device *device, void *memory);
 void gpu_ledger_recover(struct virtio_device *device);
+
+/* ---------------------------------------------------------------- gpu_batch.c */
+
+/* Takes and copies what is available, into gpu->requests_taken. 1: there is more; 0: that was all;
+ * -EPROTO: the ring is broken behind these. */
+int gpu_batch_take(struct gpu *gpu, struct virtqueue *queue);
 
 /* ---------------------------------------------------------------- handlers */
 

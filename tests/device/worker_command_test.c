@@ -306,7 +306,7 @@ static void sigusr2_logs_the_counters(void **state)
 	assert_int_equal(kill(f->process.pid, SIGUSR2), 0);
 	line = await_log(f, "statistics: ");
 	/* Create, attach, scan-out, transfer, flush */
-	assert_non_null(strstr(line, " commands=5 errors=0 frames=1 fences="));
+	assert_non_null(strstr(line, " commands=5 batches=5 errors=0 frames=1 fences="));
 	assert_non_null(strstr(line, " resources=1 contexts=0 "));
 	assert_non_null(strstr(line, " backing_bytes=256000 requests=5 interrupts=5 "));
 	assert_non_null(
