@@ -185,7 +185,8 @@ static void check_dmabuf(struct doctor_report *report)
 		doctor_cure(doctor_find(report, DOCTOR_WARNING,
 				"Guest memory cannot be exported as dma-bufs: pixels in it are "
 				"copied on their way to the screen."),
-		    "Build the driver domain's kernel with CONFIG_XEN_GNTDEV_DMABUF");
+		    "Build the driver domain's kernel with CONFIG_XEN_GNTDEV_DMABUF and, which it "
+		    "needs, CONFIG_XEN_GRANT_DMA_ALLOC");
 		return;
 	default:
 		doctor_find(report, DOCTOR_UNKNOWN,
@@ -211,7 +212,8 @@ static void check_eventfds(struct doctor_report *report)
 				"The kernel cannot pass %s on between guests and workers: gpudomd "
 				"does it, which is slower.",
 				facts->irqfd == -EINVAL ? "kicks" : "kicks and interrupts"),
-		    "Use Linux 6.7 or later with CONFIG_XEN_PRIVCMD_EVENTFD in the driver domain");
+		    "Use Linux 6.7 or later in the driver domain, with CONFIG_XEN_PRIVCMD_EVENTFD and, "
+		    "which it needs, CONFIG_XEN_VIRTIO");
 }
 
 static void check_mappings(struct doctor_report *report)
