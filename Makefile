@@ -196,7 +196,7 @@ install: all man
 	for page in $(patsubst man/%.scd,%,$(man_pages)); do \
 		$(INSTALL) -D -m 644 $(BUILD)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
-	cp -r configs/xl configs/flask $(DESTDIR)$(DOCDIR)/examples/
+	cp -r configs/xl configs/flask configs/kernel $(DESTDIR)$(DOCDIR)/examples/
 	$(INSTALL) -D -m 644 configs/completion/gpudom.bash $(DESTDIR)$(BASHCOMPDIR)/gpudomctl
 	for program in $(filter-out gpudomctl,$(PROGRAMS)); do \
 		ln -sf gpudomctl $(DESTDIR)$(BASHCOMPDIR)/$$program; done
