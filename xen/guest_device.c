@@ -228,6 +228,16 @@ static bool guest_device_on_reset(void *data)
 	}
 }
 
+static void guest_device_config_written(void *data)
+{
+	struct guest_device *device = data;
+
+	/* The device decides what becomes of it (events_clear clears events_read). */
+	mmio_set_config(
+	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, false);
+	guest_device_released(device);
+}
+
 static bool guest_device_on_write_config(
     void *data, uint32_t offset, const void *from, uint32_t size)
 {
@@ -236,7 +246,7 @@ static bool guest_device_on_write_config(
 	if (device->state != DEVICE_SERVING)
 		return false;
 	frontend_write_config(
-	    device->worker.frontend, offset, from, size, guest_device_released, device);
+	    device->worker.frontend, offset, from, size, guest_device_config_written, device);
 	return true;
 }
 

@@ -86,7 +86,8 @@ static void guest_worker_exited(void *data)
 	uint64_t now;
 
 	guest_worker_hang_up(worker);
-	worker->crashed = worker_process_crashed(worker->process);
+	worker->crashed = worker_process_crashed(worker->process) && !worker->rejected;
+	worker->rejected = false;
 	guest_worker_end_process(worker);
 	if (sd_event_now(worker->options.event, CLOCK_MONOTONIC, &now) >= 0)
 		worker->often = guest_worker_deaths_add(&worker->deaths, now);
@@ -99,6 +100,8 @@ static void guest_worker_failed(void *data, int error)
 {
 	struct guest_worker *worker = data;
 
+	/* One that hangs up is at its end, which says more than that we make sure. */
+	worker->rejected |= error != -ENOTCONN;
 	guest_worker_hang_up(worker);
 	if (worker->process)
 		worker_process_kill(worker->process);
@@ -107,6 +110,7 @@ static void guest_worker_failed(void *data, int error)
 
 void guest_worker_kill(struct guest_worker *worker)
 {
+	worker->rejected = true;
 	if (worker->process)
 		worker_process_kill(worker->process);
 }

@@ -62,10 +62,11 @@ struct guest_worker {
 	int memory_fd;                  /* on its way to the worker; -1: there */
 	int inflight_fd;                /* -1: none */
 	struct invalidations invalidations;
-	bool ready;   /* the handshake is over */
-	bool stale;   /* pages were given back before that */
-	bool adopted; /* it is a predecessor's */
-	bool crashed; /* the last one: ended by a signal that was not ours */
+	bool ready;    /* the handshake is over */
+	bool stale;    /* pages were given back before that */
+	bool adopted;  /* it is a predecessor's */
+	bool rejected; /* it is alive, and we do not want it */
+	bool crashed;  /* the last one, and by itself */
 	struct guest_worker_deaths deaths;
 	bool often; /* what guest_worker_deaths_add() said of the last one */
 };

@@ -23,7 +23,7 @@ struct worker_process {
 	struct worker_process_options options;
 	pid_t pid; /* for people; the process is pidfd's */
 	int pidfd;
-	bool child, dismissed, killed, gone, crashed;
+	bool child, dismissed, gone, crashed;
 	sd_event_source *end, *timer;
 };
 
@@ -60,9 +60,8 @@ static void worker_process_log_end(struct worker_process *worker)
 		log_error("%s: cannot learn how the worker (pid %d) has ended: %s", name,
 		    (int)worker->pid, strerror(errno));
 	/* Of a process that is not our child, and of one in order, info stays 0. */
-	worker->crashed = info.si_code && info.si_code != CLD_EXITED &&
-			  !(worker->killed && info.si_status == SIGKILL);
-	if (info.si_code && info.si_code != CLD_EXITED)
+	worker->crashed = info.si_code && info.si_code != CLD_EXITED;
+	if (worker->crashed)
 		log_guest(worker->options.limit,
 		    "%s: the worker (pid %d) was ended by signal %d (%s)", name, (int)worker->pid,
 		    info.si_status, strsignal(info.si_status));
@@ -99,10 +98,8 @@ static int worker_process_overdue(sd_event_source *source, uint64_t usec, void *
 
 void worker_process_kill(struct worker_process *worker)
 {
-	if (worker->gone)
-		return;
-	worker->killed = true;
-	pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
+	if (!worker->gone)
+		pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
 void worker_process_dismiss(struct worker_process *worker)

@@ -44,7 +44,7 @@ int worker_process_adopt(
 /* For whoever is to adopt it. Not the caller's. */
 int worker_process_pidfd(const struct worker_process *worker);
 
-/* In exited(): it was ended by a signal that was not ours (SIGSEGV, an operator's kill). */
+/* In exited(): it was ended by a signal. */
 bool worker_process_crashed(const struct worker_process *worker);
 
 /* Expects it to end by itself, because its socket was closed; kills it when it has not after a

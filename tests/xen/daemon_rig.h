@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "backend/log.h"
@@ -45,12 +46,99 @@ static char *self; /* this program */
 
 /* ---------------------------------------------------------------- the worker */
 
+/* What ails the worker, so many times (fake_gntdev->mood, mood_times). */
+enum worker_mood {
+	WELL,
+	DIE_IN_HANDSHAKE,
+	STALL_IN_HANDSHAKE, /* until it is well */
+	DIE_IN_RESET,
+	DIE_IN_STOP,         /* of a queue */
+	DIE_AT_KICK,         /* having read it, and nothing else */
+	DIE_IN_REQUEST,      /* having taken it */
+	DIE_BEFORE_CALL,     /* having answered it */
+	HOLD,                /* takes requests and answers none */
+	HANG_UP,             /* ... and lives on */
+	SHOW_ANOTHER_CONFIG, /* than the one of before */
+};
+
+static inline bool worker_is(enum worker_mood mood)
+{
+	return fake_gntdev && fake_gntdev->mood == (int)mood && fake_gntdev->mood_times;
+}
+
+/* ... and acts on it, so that it is once less. */
+static inline bool worker_feels(enum worker_mood mood)
+{
+	if (!worker_is(mood))
+		return false;
+	fake_gntdev->mood_times--;
+	return true;
+}
+
 static inline void worker_write_config(
     struct virtio_device *device, uint32_t offset, const void *from, uint32_t size)
 {
 	if (*(const uint8_t *)from == DIE)
 		raise(SIGKILL);
 	fake_write_config(device, offset, from, size);
+}
+
+/* The last question of the handshake; there is memory by now. */
+static inline void worker_read_config(
+    struct virtio_device *device, uint32_t offset, void *to, uint32_t size)
+{
+	if (fake_gntdev->worker_pid != getpid()) {
+		fake_gntdev->worker_pid = getpid();
+		__atomic_fetch_add(&fake_gntdev->workers, 1, __ATOMIC_RELEASE);
+	}
+	if (worker_feels(DIE_IN_HANDSHAKE))
+		raise(SIGKILL);
+	while (__atomic_load_n(&fake_gntdev->mood, __ATOMIC_ACQUIRE) == STALL_IN_HANDSHAKE)
+		usleep(1000);
+	fake_read_config(device, offset, to, size);
+	if (worker_feels(SHOW_ANOTHER_CONFIG) && size)
+		*(uint8_t *)to ^= 0x80;
+}
+
+static inline void worker_reset(struct virtio_device *device)
+{
+	if (worker_feels(DIE_IN_RESET))
+		raise(SIGKILL);
+	fake_reset(device);
+}
+
+static inline void worker_drain_queue(struct virtio_device *device, unsigned index)
+{
+	if (worker_feels(DIE_IN_STOP))
+		raise(SIGKILL);
+	fake_drain_queue(device, index);
+}
+
+static inline bool worker_process_queue(struct virtio_device *device, unsigned index)
+{
+	struct fake_device *fake = (struct fake_device *)device;
+	unsigned before = fake->requests;
+
+	if (worker_feels(DIE_AT_KICK))
+		raise(SIGKILL);
+	if (worker_feels(HANG_UP)) {
+		for (int fd = 3; fd < 10; fd++)
+			shutdown(fd, SHUT_RDWR);
+		for (;;)
+			pause();
+	}
+	if (worker_is(DIE_BEFORE_CALL)) {
+		close(device->queues[index].call_fd);
+		device->queues[index].call_fd = -1;
+	}
+	fake->hold = worker_is(HOLD) || worker_is(DIE_IN_REQUEST);
+	fake_process_queue(device, index);
+	if (fake->hold)
+		__atomic_fetch_add(&fake_gntdev->held, fake->requests - before, __ATOMIC_RELEASE);
+	if (fake->requests != before &&
+	    (worker_feels(DIE_IN_REQUEST) || worker_feels(DIE_BEFORE_CALL)))
+		raise(SIGKILL);
+	return false;
 }
 
 static inline void worker_closed(void *data, int error)
@@ -72,7 +160,11 @@ static inline int worker_main(int fd)
 
 	fake_device_init(&fake);
 	impl = *fake.device.impl;
+	impl.read_config = worker_read_config;
 	impl.write_config = worker_write_config;
+	impl.reset = worker_reset;
+	impl.drain_queue = worker_drain_queue;
+	impl.process_queue = worker_process_queue;
 	fake.device.impl = &impl;
 	sd_event_new(&options.event);
 	options.data = options.event;

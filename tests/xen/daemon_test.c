@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gpudomd on a fake Xen: guests are served, and guests and workers go away at bad moments. */
+/* gpudomd on a fake Xen: guests are served, and go away at bad moments. */
 #include "tests/xen/daemon_rig.h"
-#include "xen/guest_worker.h"
 
 /* -------------------------------------------------------------- it all goes well */
 
@@ -210,107 +209,6 @@ static void the_guest_goes_in_mid_reset(void **state)
 	assert_gone(rig);
 }
 
-/* ----------------------------------------------------------- the worker goes away */
-
-/* Until no new one is started. */
-static void kill_workers(struct rig *rig)
-{
-	unsigned killed = 0;
-
-	/* It dies over this, and the write ends all the same. */
-	do {
-		wr(rig, VIRTIO_MMIO_CONFIG, DIE);
-		assert_true(++killed <= GUEST_WORKER_DEATHS_MAX);
-		WAIT_FOR(rig, daemon_served(rig->gpu_daemon) == 1 ||
-				  rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
-	} while (!(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET));
-}
-
-static void a_guest_is_told_when_its_workers_die_again_and_again(void **state)
-{
-	struct rig *rig = *state;
-
-	run_daemon(rig);
-	start_guest(rig);
-	bring_up(rig);
-	assert_served(rig, 0, 0x11);
-	fake_guest(FAKE_XEN_GUEST)->raised = 0;
-	kill_workers(rig);
-	assert_true(fake_guest(FAKE_XEN_GUEST)->raised > 0);
-	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
-	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0); /* to nobody */
-	assert_int_equal(daemon_served(rig->gpu_daemon), 0);
-	forget_mapped();
-	detach();
-	assert_gone(rig);
-}
-
-static void a_reset_brings_a_new_worker(void **state)
-{
-	struct rig *rig = *state;
-
-	run_daemon(rig);
-	start_guest(rig);
-	for (uint8_t i = 1; i < 4; i++) {
-		bring_up(rig);
-		assert_served(rig, 0, i);
-		assert_served(rig, 1, i);
-		kill_workers(rig);
-		forget_mapped();
-	}
-	bring_up(rig);
-	assert_served(rig, 0, 0x55);
-	assert_int_equal(daemon_served(rig->gpu_daemon), 1);
-}
-
-static void a_worker_that_cannot_be_started_anew(void **state)
-{
-	struct rig *rig = *state;
-
-	run_daemon(rig);
-	start_guest(rig);
-	bring_up(rig);
-	kill_workers(rig);
-	fake_gntdev->fail_open = true;
-	wr(rig, VIRTIO_MMIO_STATUS, 0);
-	/* The reset is over, the device is not well. */
-	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), NEEDS_RESET);
-	fake_gntdev->fail_open = false;
-	forget_mapped();
-	bring_up(rig);
-	assert_served(rig, 0, 0x66);
-}
-
-static void a_worker_that_does_not_exist(void **state)
-{
-	struct rig *rig = *state;
-
-	rig->options.worker_path = "/nonexistent/gpudom-worker";
-	run_daemon(rig);
-	attach();
-	WAIT_FOR(rig, fake_xen_ranges());
-	/* For the guest, there is no device; it boots without. */
-	assert_int_equal(rd(rig, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
-	assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_ID), 0);
-	assert_false(has(BACKEND "/state", "4"));
-	detach();
-	assert_gone(rig);
-}
-
-static void a_worker_that_ends_at_once(void **state)
-{
-	struct rig *rig = *state;
-
-	rig->options.worker_path = "/bin/false";
-	run_daemon(rig);
-	attach();
-	WAIT_FOR(rig, fake_xen_ranges());
-	assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_ID), 0);
-	assert_false(has(BACKEND "/state", "4"));
-	detach();
-	assert_gone(rig);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,18 +226,12 @@ int main(int argc, char **argv)
 		TEST(the_domain_dies_without_good_byes),
 		TEST(the_guest_goes_while_its_worker_starts),
 		TEST(the_guest_goes_in_mid_reset),
-		TEST(a_guest_is_told_when_its_workers_die_again_and_again),
-		TEST(a_reset_brings_a_new_worker),
-		EVENTFD_TEST(a_reset_brings_a_new_worker),
-		TEST(a_worker_that_cannot_be_started_anew),
-		TEST(a_worker_that_does_not_exist),
-		TEST(a_worker_that_ends_at_once),
 	};
 	int result;
 
 	if (daemon_rig_main(argc, argv, &result))
 		return result;
-	result = cmocka_run_group_tests_name("gpudomd: guests and workers", tests, NULL, NULL);
+	result = cmocka_run_group_tests_name("gpudomd: guests", tests, NULL, NULL);
 	grant_ring_foreign = true;
 	result += cmocka_run_group_tests_name("the same by foreign maps", tests, NULL, NULL);
 	free(self);

@@ -30,6 +30,13 @@ struct fake_foreign {
 	int policy_error;          /* of each page */
 	uint32_t fail_map_at;      /* page of a map that is refused; 0: none (counted from 1) */
 
+	/* Of a worker in a process of its own (daemon_rig.h): what ails it, and for how many more
+	 * times; its process; how many there were, and requests that it has taken and holds. */
+	int mood;
+	unsigned mood_times;
+	int worker_pid;
+	unsigned workers, held;
+
 	/* Counters */
 	unsigned map_calls, maps;
 	size_t pages_mapped;
@@ -45,6 +52,13 @@ struct fake_gntdev {
 	int copy_error, check_error;
 	uint32_t fail_map_at; /* page of a map that is refused; 0: none (counted from 1) */
 	bool fail_open;
+
+	/* Of a worker in a process of its own (daemon_rig.h): what ails it, and for how many more
+	 * times; its process; how many there were, and requests that it has taken and holds. */
+	int mood;
+	unsigned mood_times;
+	int worker_pid;
+	unsigned workers, held;
 
 	/* Counters */
 	unsigned map_calls, copy_calls, maps;
