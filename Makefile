@@ -119,6 +119,7 @@ fakes-xen/daemon_worker_test := $(fake_xen)
 fakes-xen/daemon_keys_test := $(fake_xen)
 fakes-xen/daemon_foreign_test := $(fake_xen)
 fakes-xen/life_cycle_test := $(fake_xen)
+fakes-xen/xen_script_test := $(fake_xen) tests/xen/xen_script.c
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
 $(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
