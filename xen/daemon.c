@@ -233,6 +233,7 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 		free(gpu_daemon);
 		return error;
 	}
+	discovery_publish(gpu_daemon->discovery, "starting");
 	daemon_adopt_guests(gpu_daemon);
 	discovery_publish(gpu_daemon->discovery, "ready");
 	daemon_report(gpu_daemon);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xen/discovery.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <linux/virtio_ids.h>
 #include <stdarg.h>
@@ -14,14 +13,14 @@
 
 #include "backend/log.h"
 #include "xen/diagnose.h"
+#include "xen/discovery_text.h"
 #include "xen/mmio.h"
 
 #define ROOT "backend/virtio"
 #define STATUS_PATH "drivers/gpudom"
 #define TOKEN "gpudom"
 #define PATH_MAX_BYTES 128
-#define VALUE_MAX_BYTES 256 /* a value that is longer makes no sense */
-#define NAME_MAX_BYTES 128
+#define VALUE_MAX_BYTES 256   /* a value that is longer makes no sense */
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of xen.h */
 #define IRQ_FIRST 32          /* shared peripheral interrupts of the GIC */
 #define IRQ_END 1020
@@ -114,18 +113,6 @@ static char *discovery_read(struct discovery *discovery, const char *format, ...
 	return value;
 }
 
-/* A whole number in @text, decimal or 0x..., up to @max. */
-static bool parse_number(const char *text, uint64_t max, uint64_t *number)
-{
-	char *end;
-
-	if (!text || !isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	*number = strtoull(text, &end, text[0] == '0' && text[1] == 'x' ? 16 : 10);
-	return !errno && !*end && *number <= max;
-}
-
 static bool discovery_read_number(struct discovery *discovery,
     const struct discovery_device *device, const char *key, uint64_t max, uint64_t *number)
 {
@@ -136,37 +123,16 @@ static bool discovery_read_number(struct discovery *discovery,
 	return ok;
 }
 
-/* "virtio,device10": the virtio id, in hexadecimal. */
-static bool parse_type(const char *text, uint32_t *virtio_id)
-{
-	static const char prefix[] = "virtio,device";
-	char *end;
-	unsigned long id;
-
-	if (!text || strncmp(text, prefix, sizeof(prefix) - 1) != 0)
-		return false;
-	text += sizeof(prefix) - 1;
-	if (!isxdigit((unsigned char)*text) || strlen(text) > 4)
-		return false;
-	id = strtoul(text, &end, 16);
-	*virtio_id = (uint32_t)id;
-	return !*end;
-}
-
 /* The name under which xl knows the guest, or NULL: by default only dom0 and the guest may read it.
- * Control characters would spoil the log. */
+ */
 static char *discovery_read_name(struct discovery *discovery, uint16_t domid)
 {
 	char *name = discovery_read(discovery, "/local/domain/%u/name", domid);
 
-	if (name && (!*name || strlen(name) > NAME_MAX_BYTES)) {
-		free(name);
-		return NULL;
-	}
-	for (char *c = name; c && *c; c++)
-		if (!isprint((unsigned char)*c))
-			*c = '?';
-	return name;
+	if (name && parse_name(name))
+		return name;
+	free(name);
+	return NULL;
 }
 
 /* ---------------------------------------------------------- one device's keys */
