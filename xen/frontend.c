@@ -385,11 +385,11 @@ void frontend_handshaken(void *data)
 
 	frontend->ready = true;
 	frontend->config_asked = false;
-	if (frontend->config_stale) {
+	frontend->options.listener.ready(frontend->options.listener.data);
+	if (frontend->config_stale && !frontend->config_asked) {
 		frontend->config_stale = false;
 		frontend_config_changed(frontend);
 	}
-	frontend->options.listener.ready(frontend->options.listener.data);
 }
 
 /* -------------------------------------------------------- starting, stopping */

@@ -475,6 +475,8 @@ static void guest_device_adopted(struct guest_device *device)
 			    !device->kept->frontend.started[i])
 				guest_device_on_start_queue(device, i);
 	}
+	/* It may have read a call, and not come to raise the interrupt. */
+	eventfd_write(device->fds.call, 1);
 	device->options.serving(device->options.data, device);
 }
 
