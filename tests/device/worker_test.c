@@ -3,7 +3,9 @@
  * The real gpudom-worker as a process of its own: front ends that talk nonsense or go away, its
  * end, and what it takes from the machine.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -323,6 +325,73 @@ static void end_is_orderly_and_leaves_a_picture(void **state)
 	loopback_frontend_finish(&setup->frontend);
 }
 
+/* ---------------------------------------------------------------- shader caches */
+
+static unsigned count_entries(const char *path)
+{
+	DIR *directory = opendir(path);
+	unsigned count = 0;
+
+	assert_non_null(directory);
+	for (const struct dirent *entry; (entry = readdir(directory));)
+		count += entry->d_name[0] != '.';
+	closedir(directory);
+	return count;
+}
+
+/* Has GL kept compiled shaders in @folder, when a guest drew? */
+static bool draws_fill_cache(struct setup *setup, const char *folder)
+{
+	static const float red[4] = { 1, 0, 0, 1 };
+	struct loopback_virgl virgl;
+
+	listen_with(setup, "--renderer=virgl", NULL);
+	connect_guest(setup, NULL);
+	assert_int_equal(loopback_gpu_ctx_create(&setup->gpu, 1, 0, "draws"), OK);
+	assert_int_equal(
+	    virgl_create_target(&setup->gpu, 1, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 8, 8), OK);
+	assert_int_equal(virgl_create_buffer(&setup->gpu, 2, 96), OK);
+	assert_int_equal(loopback_gpu_ctx_attach(&setup->gpu, 1, 1), OK);
+	assert_int_equal(loopback_gpu_ctx_attach(&setup->gpu, 1, 2), OK);
+	virgl_begin(&virgl);
+	virgl_create_surface(&virgl, 1, 1, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM);
+	virgl_set_framebuffer(&virgl, 1);
+	virgl_draw_triangle(&virgl, 10, 2, 8, 8, red);
+	loopback_gpu_fence_next(&setup->gpu, 1);
+	assert_int_equal(virgl_submit(&setup->gpu, 1, &virgl), OK);
+	loopback_frontend_finish(&setup->frontend);
+	/* The cache's thread writes before it ends. */
+	assert_int_equal(WEXITSTATUS(loopback_process_end(&setup->process, SIGTERM)), 0);
+	unlink(setup->socket_path);
+	return count_entries(folder) > 0;
+}
+
+static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+/* One guest's shaders do not run in another's worker, unless somebody says so. */
+static void no_shader_cache_is_shared(void **state)
+{
+	struct setup *setup = *state;
+	char folder[] = "/tmp/gpudom-cache-test.XXXXXX";
+	bool filled;
+
+	assert_non_null(mkdtemp(folder));
+	setenv("XDG_CACHE_HOME", folder, 1);
+	unsetenv("MESA_SHADER_CACHE_DISABLE");
+	assert_false(draws_fill_cache(setup, folder));
+	/* This Mesa has one, which would have shown. */
+	setenv("MESA_SHADER_CACHE_DISABLE", "false", 1);
+	filled = draws_fill_cache(setup, folder);
+	unsetenv("MESA_SHADER_CACHE_DISABLE");
+	unsetenv("XDG_CACHE_HOME");
+	nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	if (!filled)
+		skip();
+}
+
 /* ---------------------------------------------------------------- what it takes */
 
 static void ten_thousand_resources_leave_nothing_with(struct setup *setup, const char *renderer)
@@ -401,6 +470,7 @@ int main(void)
 		TEST(no_spinning_on_a_broken_queue),
 		TEST(bad_commands_do_not_fill_the_log),
 		TEST(end_is_orderly_and_leaves_a_picture),
+		TEST(no_shader_cache_is_shared),
 		TEST(ten_thousand_resources_leave_nothing),
 		TEST(ten_thousand_resources_leave_nothing_in_virgl),
 		TEST(connections_leave_nothing),

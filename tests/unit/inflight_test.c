@@ -230,6 +230,62 @@ static void test_death_half_way_through_the_batch(void **state)
 	assert_pops(test, 1);
 }
 
+/* A successor is told how far a request got, once: for the next one with this head it begins anew.
+ */
+static void test_progress_is_handed_on(void **state)
+{
+	struct test *test = *state;
+
+	for (uint16_t i = 0; i < 3; i++)
+		add(test, i);
+	for (uint16_t i = 0; i < 3; i++) {
+		assert_pops(test, i);
+		assert_int_equal(test->chain.progress, VIRTQUEUE_TAKEN);
+	}
+	virtqueue_set_progress(&test->queue, 0, VIRTQUEUE_EXECUTED);
+	virtqueue_set_progress(&test->queue, 1, VIRTQUEUE_EXECUTING);
+	for (int life = 0; life < 2; life++) {
+		die(test);
+		begin(test, 0);
+		assert_pops(test, 0);
+		assert_int_equal(test->chain.progress, VIRTQUEUE_EXECUTED);
+		assert_pops(test, 1);
+		assert_int_equal(test->chain.progress, VIRTQUEUE_EXECUTING);
+		assert_pops(test, 2);
+		assert_int_equal(test->chain.progress, VIRTQUEUE_TAKEN);
+	}
+	for (uint16_t i = 0; i < 3; i++)
+		virtqueue_push(&test->queue, i, 0);
+	virtqueue_publish(&test->queue);
+	add(test, 1);
+	assert_pops(test, 1);
+	assert_int_equal(test->chain.progress, VIRTQUEUE_TAKEN);
+	die(test);
+	begin(test, 0);
+	assert_pops(test, 1);
+	assert_int_equal(test->chain.progress, VIRTQUEUE_TAKEN);
+}
+
+/* gpudomd never looks at rings, and always says 0. */
+static void test_base_follows_from_the_rings(void **state)
+{
+	struct test *test = *state;
+
+	for (uint16_t i = 0; i < 5; i++) {
+		add(test, i);
+		assert_pops(test, i);
+		virtqueue_push(&test->queue, i, 0);
+		virtqueue_publish(&test->queue);
+	}
+	add(test, 3);
+	die(test);
+	begin(test, 0);
+	assert_int_equal(test->queue.last_avail, 5);
+	assert_pops(test, 3);
+	assert_int_equal(virtqueue_pop(&test->queue, &test->chain), 0);
+	assert_false(test->queue.broken);
+}
+
 static void test_indices_wrap(void **state)
 {
 	struct test *test = *state;
@@ -374,6 +430,8 @@ int main(void)
 		TEST(test_death_before_the_batch_is_published),
 		TEST(test_death_after_the_used_index_was_stored),
 		TEST(test_death_half_way_through_the_batch),
+		TEST(test_progress_is_handed_on),
+		TEST(test_base_follows_from_the_rings),
 		TEST(test_indices_wrap),
 		TEST(test_ring_that_began_a_new_life),
 		TEST(test_rubbish_in_the_records),
