@@ -5,6 +5,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@
 #include "xen/mmio.h"
 
 #define GPU_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor */
-#define QUEUE_SIZE 256
-#define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
+#define QUEUE_SIZE 1024 /* without indirect tables, each page of a long command takes an entry */
+#define HELD_MAX 128    /* one access for each vCPU (ioreq.c) */
 #define STATUS_RUNNING                                                                        \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
 	    VIRTIO_CONFIG_S_DRIVER_OK)
@@ -407,12 +408,19 @@ static uint64_t guest_device_features_needed(const struct guest_device *device)
 						       << VIRTIO_F_ACCESS_PLATFORM;
 }
 
+/* With grants, an indirect table costs the guest a grant and the worker a copy of its own, for each
+ * request; descriptors in the ring, which is mapped, cost nothing. */
+static uint64_t guest_device_features_withheld(const struct guest_device *device)
+{
+	return (uint64_t)device->kept->device.grants << VIRTIO_RING_F_INDIRECT_DESC;
+}
+
 static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features)
 {
 	const struct mmio_options options = {
 		.name = device->name,
 		.device_id = id,
-		.features = features,
+		.features = features & ~guest_device_features_withheld(device),
 		.required = guest_device_features_needed(device),
 		.queues = id ? GPU_QUEUES : 0,
 		.queue_size = QUEUE_SIZE,

@@ -159,6 +159,26 @@ static void a_driver_that_cannot_grant_where_it_must(void **state)
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 3);
 }
 
+/* With grants, indirect tables cost more than they save. */
+static void what_is_on_offer(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		grant_ring_foreign = i;
+		if (i == 0)
+			run_daemon(rig);
+		start_guest(rig);
+		wr(rig, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+		assert_int_equal(
+		    rd(rig, VIRTIO_MMIO_DEVICE_FEATURES) >> VIRTIO_RING_F_INDIRECT_DESC & 1, i);
+		wr(rig, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+		assert_int_equal(rd(rig, VIRTIO_MMIO_DEVICE_FEATURES), 3);
+		detach();
+		assert_gone(rig);
+	}
+}
+
 #define FOREIGN_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_foreign, tear_down)
 
 int main(int argc, char **argv)
@@ -173,6 +193,7 @@ int main(int argc, char **argv)
 		FOREIGN_TEST(addresses_that_are_grants),
 		FOREIGN_TEST(a_privcmd_that_is_locked),
 		FOREIGN_TEST(a_driver_that_cannot_grant_where_it_must),
+		FOREIGN_TEST(what_is_on_offer),
 	};
 	int result;
 

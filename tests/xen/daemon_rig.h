@@ -333,7 +333,7 @@ static inline void bring_up(struct rig *rig)
 		uint64_t used = grant_ring_bus(i, PAGE_USED, 0);
 
 		wr(rig, VIRTIO_MMIO_QUEUE_SEL, i);
-		assert_int_equal(rd(rig, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
+		assert_int_equal(rd(rig, VIRTIO_MMIO_QUEUE_NUM_MAX), 1024);
 		wr(rig, VIRTIO_MMIO_QUEUE_NUM, GRANT_RING_SIZE);
 		wr(rig, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)ring);
 		wr(rig, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(ring >> 32));
