@@ -53,6 +53,13 @@ static void daemon_device_serving(void *data, uint16_t domid, unsigned devid)
 	daemon_report(gpu_daemon);
 }
 
+static void daemon_device_complains(void *data, uint16_t domid, unsigned devid, const char *what)
+{
+	struct gpu_daemon *gpu_daemon = data;
+
+	discovery_set_error(gpu_daemon->discovery, domid, devid, what);
+}
+
 static bool daemon_has_guests(const struct gpu_daemon *gpu_daemon)
 {
 	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
@@ -100,6 +107,7 @@ static struct guest_options daemon_guest_options(
 		.worker_path = gpu_daemon->options.worker_path,
 		.ioeventfd = gpu_daemon->options.ioeventfd,
 		.serving = daemon_device_serving,
+		.complain = daemon_device_complains,
 		.removed = daemon_device_removed,
 		.data = gpu_daemon,
 	};

@@ -531,22 +531,37 @@ static int discovery_dispatch_retry(sd_event_source *source, uint64_t usec, void
 
 /* ------------------------------------------------------------------- writing */
 
-void discovery_set_state(
-    struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state)
+/* NULL removes it. Not where the directory is gone: a write would make it anew. */
+static void discovery_write(
+    struct discovery *discovery, uint16_t domid, unsigned devid, const char *key, const char *value)
 {
-	char path[PATH_MAX_BYTES], value[16], *old;
-	int n = snprintf(value, sizeof(value), "%d", (int)state);
+	char *state = discovery_read(discovery, ROOT "/%u/%u/state", domid, devid);
+	char path[PATH_MAX_BYTES];
 
-	snprintf(path, sizeof(path), ROOT "/%u/%u/state", domid, devid);
-	/* Not where the directory is gone: a write would make it anew. */
-	old = discovery_read(discovery, "%s", path);
-	if (!old)
+	if (!state)
 		return;
-	free(old);
-	if (xs_write(discovery->xs, XBT_NULL, path, value, (unsigned)n))
+	free(state);
+	snprintf(path, sizeof(path), ROOT "/%u/%u/%s", domid, devid, key);
+	if (value ? xs_write(discovery->xs, XBT_NULL, path, value, (unsigned)strlen(value))
+		  : xs_rm(discovery->xs, XBT_NULL, path))
 		return;
 	log_warning("cannot write xenstore's %s: %s", path, strerror(errno));
 	discovery_check(discovery);
+}
+
+void discovery_set_state(
+    struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%d", (int)state);
+	discovery_write(discovery, domid, devid, "state", value);
+}
+
+void discovery_set_error(
+    struct discovery *discovery, uint16_t domid, unsigned devid, const char *error)
+{
+	discovery_write(discovery, domid, devid, "error", error);
 }
 
 /* Removes the directories of closed devices; not one that the toolstack has made anew since. One

@@ -70,6 +70,10 @@ void discovery_expect(struct discovery *discovery, const struct discovery_device
 void discovery_set_state(
     struct discovery *discovery, uint16_t domid, unsigned devid, enum discovery_state state);
 
+/* Writes the device's "error", a sentence for people and gpudomctl doctor; NULL removes it. */
+void discovery_set_error(
+    struct discovery *discovery, uint16_t domid, unsigned devid, const char *error);
+
 /* State 6, then removal of the directory (a moment later): what libxl waits for. */
 void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid);
 

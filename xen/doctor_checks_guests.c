@@ -146,10 +146,8 @@ static void find_device(struct doctor_report *report, const struct doctor_device
 		find_not_served(report, device, title);
 		return;
 	}
-	doctor_find(report, DOCTOR_OK,
-	    "%s is served%s. If its screen stays black: its kernel needs CONFIG_XEN_VIRTIO, and "
-	    "gpudomd's log names a driver that cannot grant.",
-	    title, device->foreign ? ", by mapping any of its memory (grant_usage=0)" : "");
+	doctor_find(report, DOCTOR_OK, "%s is served%s.", title,
+	    device->foreign ? ", by mapping any of its memory (grant_usage=0)" : "");
 }
 
 void doctor_check_guests(struct doctor_report *report)

@@ -120,6 +120,14 @@ static void guest_device_is_serving(void *data, struct guest_device *device)
 	    guest->options.data, guest->options.domid, guest_device_description(device)->devid);
 }
 
+static void guest_device_complains(void *data, struct guest_device *device, const char *what)
+{
+	struct guest *guest = data;
+
+	guest->options.complain(guest->options.data, guest->options.domid,
+	    guest_device_description(device)->devid, what);
+}
+
 static void guest_device_has_stopped(void *data, struct guest_device *device)
 {
 	struct guest *guest = data;
@@ -167,6 +175,7 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.worker_path = guest->options.worker_path,
 		.ioeventfd = guest->options.ioeventfd,
 		.serving = guest_device_is_serving,
+		.complain = guest_device_complains,
 		.stopped = guest_device_has_stopped,
 		.data = guest,
 	};

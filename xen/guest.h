@@ -24,6 +24,8 @@ struct guest_options {
 
 	/* The device is ready: its guest may run. */
 	void (*serving)(void *data, uint16_t domid, unsigned devid);
+	/* What the guest gets wrong, a static sentence; NULL: no longer. */
+	void (*complain)(void *data, uint16_t domid, unsigned devid, const char *what);
 	/* The device is gone, after guest_remove_device(). Where it was the last one, the callee
 	 * may destroy the guest. */
 	void (*removed)(void *data, uint16_t domid, unsigned devid);

@@ -48,6 +48,7 @@ struct guest_device {
 	bool claimed;
 
 	struct log_limit limit; /* of lines that the guest can provoke */
+	const char *complaint;  /* the one that stands in xenstore */
 	struct mmio mmio;
 	struct irq_line irq;
 	struct guest_worker worker;
@@ -175,10 +176,22 @@ static void guest_device_run(struct guest_device *device)
 	device->kept->running = true;
 }
 
+/* For people in dom0, who see it in xenstore; no more often than a line in the log. */
+static void guest_device_complain(void *data, const char *what)
+{
+	struct guest_device *device = data;
+
+	if (device->complaint == what || !log_limit_allow(&device->limit))
+		return;
+	device->complaint = what;
+	device->options.complain(device->options.data, device, what);
+}
+
 static void guest_device_on_start(void *data)
 {
 	struct guest_device *device = data;
 
+	guest_device_complain(device, NULL);
 	/* A worker that is on its way hears of it when it is ready. */
 	if (device->state != DEVICE_SERVING)
 		return;
@@ -433,6 +446,7 @@ static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uin
 			.write_config = guest_device_on_write_config,
 			.notify = guest_device_on_notify,
 			.set_irq = guest_device_on_set_irq,
+			.refused = guest_device_complain,
 			.data = device,
 		},
 	};

@@ -32,6 +32,8 @@ struct guest_device_options {
 
 	/* The worker is ready: the guest may run. */
 	void (*serving)(void *data, struct guest_device *device);
+	/* What the guest gets wrong, a static sentence; NULL: no longer. */
+	void (*complain)(void *data, struct guest_device *device, const char *what);
 	/* After guest_device_stop(): nothing of the guest's memory is held any more. */
 	void (*stopped)(void *data, struct guest_device *device);
 	void *data;

@@ -172,16 +172,19 @@ static bool mmio_accept_features(struct mmio *mmio)
 {
 	uint64_t unknown = mmio->state->driver_features & ~mmio->options.features;
 	uint64_t missing = mmio->options.required & ~mmio->state->driver_features;
+	const char *why;
 
 	if (!unknown && !missing && !mmio->state->driver_features_bad)
 		return true;
+	why = missing & (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)
+		  ? "the guest's kernel needs CONFIG_XEN_VIRTIO"
+		  : "the guest's driver is not one of virtio 1";
 	log_guest(&mmio->limit,
-	    "%s: the driver's features %#llx are refused (not on offer: %#llx, needed: %#llx)%s",
+	    "%s: the driver's features %#llx are refused (not on offer: %#llx, needed: %#llx); %s",
 	    mmio->options.name, (unsigned long long)mmio->state->driver_features,
-	    (unsigned long long)unknown, (unsigned long long)missing,
-	    missing & (UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM)
-		? "; the guest's kernel needs CONFIG_XEN_VIRTIO"
-		: "");
+	    (unsigned long long)unknown, (unsigned long long)missing, why);
+	if (mmio->options.ops.refused)
+		mmio->options.ops.refused(mmio->options.ops.data, why);
 	return false;
 }
 

@@ -54,6 +54,10 @@ struct mmio_ops {
 	bool (*reset)(void *data);
 	bool (*write_config)(void *data, uint32_t offset, const void *from, uint32_t size);
 
+	/* The driver's features are refused, @why is a static sentence for people. NULL: nobody
+	 * wants to know. */
+	void (*refused)(void *data, const char *why);
+
 	/* The driver has something for a started queue. */
 	void (*notify)(void *data, unsigned index);
 
