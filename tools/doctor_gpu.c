@@ -18,7 +18,7 @@
 #include "render/egl.h"
 #include "xen/doctor_budget.h"
 
-#define GL_TIMEOUT_MS 60000 /* shader compilers under emulation are slow */
+#define GL_TIMEOUT_MS 120000 /* as long as gpudomd gives a worker */
 
 static const struct config no_config;
 

@@ -7,7 +7,7 @@ in_dom0() { (cd /share && PATH=/tmp/bin:$PATH sh "$1"); }
 in_domain() {
 	wait_until 90 booted "$1" || return
 	status=0
-	run_in "$1" 120 "cd /share; sh $2" || status=$?
+	run_in "$1" 180 "cd /share; sh $2" || status=$?
 	tr -d '\r' <"/tmp/$1.out" >"/share/out/${2##*/}.out"
 	case $(cat "$2") in *doctor*) [ "$status" -le 1 ] ;; *) [ "$status" = 0 ] ;; esac
 }
