@@ -59,6 +59,7 @@ enum worker_mood {
 	HOLD,                /* takes requests and answers none */
 	HANG_UP,             /* ... and lives on */
 	SHOW_ANOTHER_CONFIG, /* than the one of before */
+	REFUSE_RECORD,       /* of a predecessor */
 };
 
 static inline bool worker_is(enum worker_mood mood)
@@ -98,6 +99,21 @@ static inline void worker_read_config(
 	fake_read_config(device, offset, to, size);
 	if (worker_feels(SHOW_ANOTHER_CONFIG) && size)
 		*(uint8_t *)to ^= 0x80;
+}
+
+/* A record of one byte: that there was somebody. */
+static inline int worker_set_ledger(struct virtio_device *device, void *memory)
+{
+	if (!memory)
+		return 0;
+	if (*(uint8_t *)memory && worker_feels(REFUSE_RECORD))
+		return -ENOTRECOVERABLE;
+	*(uint8_t *)memory = 1;
+	return 0;
+}
+
+static inline void worker_recover(struct virtio_device *device)
+{
 }
 
 static inline void worker_reset(struct virtio_device *device)
@@ -160,6 +176,9 @@ static inline int worker_main(int fd)
 
 	fake_device_init(&fake);
 	impl = *fake.device.impl;
+	impl.ledger_size = 64;
+	impl.set_ledger = worker_set_ledger;
+	impl.recover = worker_recover;
 	impl.read_config = worker_read_config;
 	impl.write_config = worker_write_config;
 	impl.reset = worker_reset;

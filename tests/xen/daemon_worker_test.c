@@ -291,6 +291,34 @@ static void a_request_that_kills_every_worker(void **state)
 	assert_well(rig);
 }
 
+/* What was under way cannot be brought back: that is when a guest must be told. */
+static void a_successor_that_cannot_use_the_record(void **state)
+{
+	struct rig *rig = *state;
+	unsigned before;
+
+	start_served_guest(rig);
+	set_mood_at_rest(rig, HOLD, ALWAYS);
+	add_request(0, 0);
+	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	WAIT_FOR(rig, __atomic_load_n(&fake_gntdev->held, __ATOMIC_ACQUIRE) == 1);
+	set_mood(REFUSE_RECORD, 1);
+	before = workers();
+	kill_worker(rig);
+	WAIT_FOR(rig, rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(grant_ring_used(0), 1);
+	/* That worker is well, and what the guest needs when it has reset its device ... */
+	bring_up(rig);
+	assert_served(rig, 0, 0x15);
+	assert_int_equal(workers(), before + 1);
+	assert_well(rig);
+	/* ... and has made a record that the next one can use. */
+	kill_and_wait(rig);
+	assert_served(rig, 0, 0x16);
+	assert_well(rig);
+}
+
 static void a_configuration_that_is_another(void **state)
 {
 	struct rig *rig = *state;
@@ -627,6 +655,7 @@ int main(int argc, char **argv)
 		EVENTFD_TEST(one_that_dies_at_its_work),
 		TEST(successors_die_in_their_handshake),
 		TEST(a_request_that_kills_every_worker),
+		TEST(a_successor_that_cannot_use_the_record),
 		TEST(a_configuration_that_is_another),
 		TEST(it_dies_in_a_reset),
 		TEST(it_dies_while_a_queue_is_taken_away),

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* Worker processes: children and those of another, and how they end. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "xen/worker_process.h"
+
+/* After what it needs. */
+#include <cmocka.h>
+
+static char *self; /* this program */
+
+/* ---------------------------------------------------------------- the worker */
+
+/* --fd=3 --guest=NAME WHAT: ends as it is told, when the other end of its socket is closed. */
+static int worker_main(int argc, char **argv)
+{
+	const struct rlimit no_core = { 0 };
+	char byte;
+
+	if (argc != 4 || strcmp(argv[1], "--fd=3") != 0 || strcmp(argv[2], "--guest=clock") != 0)
+		return 99;
+	/* Says that it is there. */
+	if (write(3, "x", 1) != 1)
+		return 98;
+	if (strcmp(argv[3], "stay") == 0)
+		for (;;)
+			pause();
+	if (read(3, &byte, 1) != 0)
+		return 97;
+	if (strcmp(argv[3], "fail") == 0)
+		return 3;
+	if (strcmp(argv[3], "crash") == 0) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		raise(SIGABRT);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- the rig */
+
+struct rig {
+	sd_event *event;
+	struct log_limit limit;
+	struct worker_process_options options;
+	struct worker_process *worker;
+	int socket;
+	unsigned exited;
+	bool crashed;
+};
+
+static void on_exited(void *data)
+{
+	struct rig *rig = data;
+
+	rig->exited++;
+	rig->crashed = worker_process_crashed(rig->worker);
+}
+
+static int set_up(void **state)
+{
+	static struct rig rig;
+	static char *arguments[] = { NULL, NULL };
+
+	rig = (struct rig){ .socket = -1 };
+	log_init(LOG_LEVEL_ERROR, NULL);
+	assert_true(sd_event_new(&rig.event) >= 0);
+	rig.options = (struct worker_process_options){
+		.path = self,
+		.name = "test",
+		.limit = &rig.limit,
+		.guest = "clock",
+		.arguments = arguments,
+		.event = rig.event,
+		.exited = on_exited,
+		.data = &rig,
+	};
+	*state = &rig;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct rig *rig = *state;
+
+	worker_process_destroy(rig->worker);
+	if (rig->socket >= 0)
+		close(rig->socket);
+	sd_event_unref(rig->event);
+	/* No child is left, dead or alive. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	return 0;
+}
+
+static void run_worker(struct rig *rig, const char *what)
+{
+	char byte;
+
+	((char **)rig->options.arguments)[0] = (char *)what;
+	assert_int_equal(worker_process_create(&rig->options, &rig->socket, &rig->worker), 0);
+	assert_int_equal(read(rig->socket, &byte, 1), 1);
+}
+
+static void hang_up(struct rig *rig)
+{
+	close(rig->socket);
+	rig->socket = -1;
+}
+
+static void wait_for_end(struct rig *rig)
+{
+	while (!rig->exited)
+		assert_true(sd_event_run(rig->event, UINT64_C(60) * 1000000) > 0);
+	assert_int_equal(sd_event_run(rig->event, 0), 0);
+	assert_int_equal(rig->exited, 1);
+}
+
+/* Is the process behind it still there? */
+static bool lives(int pidfd)
+{
+	return pidfd_send_signal(pidfd, 0, NULL, 0) == 0;
+}
+
+/* --------------------------------------------------------------------- tests */
+
+static void it_ends_in_order(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "end");
+	worker_process_dismiss(rig->worker);
+	hang_up(rig);
+	wait_for_end(rig);
+	assert_false(rig->crashed);
+	assert_int_equal(rig->limit.total, 0); /* nothing to say about that */
+}
+
+static void it_fails(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "fail");
+	hang_up(rig);
+	wait_for_end(rig);
+	assert_false(rig->crashed);
+	assert_int_equal(rig->limit.total, 1);
+}
+
+static void it_crashes(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "crash");
+	hang_up(rig);
+	wait_for_end(rig);
+	assert_true(rig->crashed);
+	assert_int_equal(rig->limit.total, 1);
+}
+
+static void it_is_killed(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "stay");
+	worker_process_kill(rig->worker);
+	worker_process_kill(rig->worker);
+	wait_for_end(rig);
+	worker_process_kill(rig->worker); /* nobody: the id may be another's */
+	worker_process_dismiss(rig->worker);
+	assert_int_equal(sd_event_run(rig->event, 0), 0);
+}
+
+static void it_is_destroyed_alive(void **state)
+{
+	struct rig *rig = *state;
+	int pidfd;
+
+	run_worker(rig, "stay");
+	pidfd = dup(worker_process_pidfd(rig->worker));
+	worker_process_destroy(rig->worker);
+	rig->worker = NULL;
+	assert_false(lives(pidfd));
+	close(pidfd);
+	assert_int_equal(rig->exited, 0);
+}
+
+static void it_is_let_go_and_adopted(void **state)
+{
+	struct rig *rig = *state;
+	int pidfd, status;
+
+	run_worker(rig, "stay");
+	for (unsigned i = 0; i < 3; i++) {
+		pidfd = dup(worker_process_pidfd(rig->worker));
+		worker_process_release(rig->worker);
+		assert_true(lives(pidfd));
+		assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+		assert_int_equal(worker_process_pidfd(rig->worker), pidfd);
+	}
+	assert_int_equal(sd_event_run(rig->event, 0), 0);
+	worker_process_kill(rig->worker);
+	wait_for_end(rig);
+	assert_false(rig->crashed); /* as far as a stranger can know */
+	/* The one that adopts does not wait for it: its parent does. */
+	assert_true(waitpid(-1, &status, 0) > 0);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* A worker of another process, which is gone. */
+static int start_orphan(void)
+{
+	int pair[2], pidfd;
+	pid_t parent, orphan;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	parent = fork();
+	assert_true(parent >= 0);
+	if (!parent) {
+		orphan = fork();
+		if (!orphan)
+			for (;;)
+				pause();
+		_exit(write(pair[1], &orphan, sizeof(orphan)) != sizeof(orphan));
+	}
+	assert_int_equal(read(pair[0], &orphan, sizeof(orphan)), sizeof(orphan));
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(waitpid(parent, NULL, 0), parent);
+	pidfd = pidfd_open(orphan, 0);
+	assert_true(pidfd >= 0);
+	return pidfd;
+}
+
+static void an_orphan_is_adopted(void **state)
+{
+	struct rig *rig = *state;
+	int pidfd = start_orphan();
+
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	assert_int_equal(sd_event_run(rig->event, 0), 0);
+	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+	wait_for_end(rig);
+	assert_int_equal(rig->limit.total, 1);
+}
+
+static void an_orphan_is_destroyed(void **state)
+{
+	struct rig *rig = *state;
+	int pidfd = start_orphan(), other;
+
+	other = dup(pidfd);
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	worker_process_destroy(rig->worker);
+	/* Not our child: it is dead soon, which a second owner sees. */
+	assert_int_equal(worker_process_adopt(&rig->options, other, &rig->worker), 0);
+	wait_for_end(rig);
+}
+
+static void one_that_is_gone_is_adopted(void **state)
+{
+	struct rig *rig = *state;
+	int pidfd;
+
+	run_worker(rig, "stay");
+	pidfd = dup(worker_process_pidfd(rig->worker));
+	worker_process_destroy(rig->worker);
+	rig->worker = NULL;
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	wait_for_end(rig);
+}
+
+static void there_is_no_program(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->options.path = "/nonexistent/gpudom-worker";
+	assert_int_equal(worker_process_create(&rig->options, &rig->socket, &rig->worker), -ENOENT);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(it_ends_in_order),
+		TEST(it_fails),
+		TEST(it_crashes),
+		TEST(it_is_killed),
+		TEST(it_is_destroyed_alive),
+		TEST(it_is_let_go_and_adopted),
+		TEST(an_orphan_is_adopted),
+		TEST(an_orphan_is_destroyed),
+		TEST(one_that_is_gone_is_adopted),
+		TEST(there_is_no_program),
+	};
+	int result;
+
+	if (argc > 1)
+		return worker_main(argc, argv);
+	self = realpath("/proc/self/exe", NULL);
+	result = cmocka_run_group_tests_name("worker processes", tests, NULL, NULL);
+	free(self);
+	return result;
+}
