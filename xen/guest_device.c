@@ -736,9 +736,11 @@ void guest_device_destroy(struct guest_device *device)
 	if (!device)
 		return;
 	if (device->claimed)
-		log_info("%s: served; gpudomd itself forwarded %llu kicks and %llu interrupts",
+		log_info("%s: served; gpudomd itself forwarded %llu kicks and %llu interrupts, and "
+			 "replaced %llu workers",
 		    device->name, (unsigned long long)device->mmio.notifications,
-		    (unsigned long long)device->calls_forwarded);
+		    (unsigned long long)device->calls_forwarded,
+		    (unsigned long long)device->replacements);
 	guest_worker_finish(&device->worker);
 	guest_device_unroute(device);
 	irq_finish(&device->irq);
