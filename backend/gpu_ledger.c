@@ -13,11 +13,14 @@
 
 #include "backend/gpu_internal.h"
 
+struct gpu_ledger_attachment;
+LIST_HEAD(gpu_ledger_attachment_list, gpu_ledger_attachment);
+
 struct gpu_ledger_resource {
 	struct id_entry entry;
 	struct ledger_record create, backing, uuid;
 	bool is_blob, made_with_pages;
-	LIST_HEAD(, gpu_ledger_attachment) attachments;
+	struct gpu_ledger_attachment_list attachments;
 };
 
 struct gpu_ledger_context {

@@ -287,9 +287,9 @@ struct ledger_record *ledger_find_replaying(struct ledger *ledger)
 	uint64_t offset = ledger_load(&ledger->header->replaying);
 	struct ledger_record *record;
 
-	TAILQ_FOREACH (record, &ledger->records, link) {
-		if (record->offset == offset)
-			return record;
-	}
-	return NULL;
+	ledger_rewind(ledger);
+	do
+		record = ledger_next(ledger);
+	while (record && record->offset != offset);
+	return record;
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -516,6 +517,28 @@ static void file_cannot_be_cut_short(void **state)
 	assert_int_equal(errno, EPERM);
 }
 
+/* What a guest did long ago takes no memory. */
+static void file_stays_small(void **state)
+{
+	struct setup *setup = *state;
+	struct stat stat;
+
+	start(setup, "--renderer=soft", "--refresh=0");
+	draw(setup);
+	assert_int_equal(fstat(setup->frontend.inflight_fd, &stat), 0);
+	assert_in_range(stat.st_blocks * 512, 4096, 65536);
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 3, BGRX, SIZE, SIZE), OK);
+		assert_int_equal(loopback_gpu_attach_backing(&setup->gpu, 3, setup->pixels), OK);
+		assert_int_equal(loopback_gpu_unref(&setup->gpu, 3), OK);
+	}
+	assert_int_equal(fstat(setup->frontend.inflight_fd, &stat), 0);
+	assert_in_range(stat.st_blocks * 512, 4096, 196608);
+	kill_worker(setup);
+	start(setup, "--renderer=soft", "--refresh=0");
+	expect_picture(setup, 0x11);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, prepare, clean_up)
 
 int main(void)
@@ -530,6 +553,7 @@ int main(void)
 		TEST(reset_leaves_nothing_to_bring_back),
 		TEST(ledger_of_no_use_is_refused),
 		TEST(file_cannot_be_cut_short),
+		TEST(file_stays_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

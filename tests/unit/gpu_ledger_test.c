@@ -186,7 +186,7 @@ static void expect_same_resource(struct test *test, uint32_t id)
 	const struct gpu_resource *b = gpu_resource_find(gpu_from_device(test->next.device), id);
 
 	assert_int_equal(a != NULL, b != NULL);
-	if (!a)
+	if (!a || !b)
 		return;
 	assert_int_equal(a->kind, b->kind);
 	assert_int_equal(a->width, b->width);
@@ -194,7 +194,7 @@ static void expect_same_resource(struct test *test, uint32_t id)
 	assert_int_equal(a->has_uuid, b->has_uuid);
 	assert_memory_equal(a->uuid, b->uuid, sizeof(a->uuid));
 	assert_int_equal(a->backing != NULL, b->backing != NULL);
-	if (a->backing) {
+	if (a->backing && b->backing) {
 		assert_int_equal(a->backing->size, b->backing->size);
 		assert_ptr_equal(a->backing->iov[0].iov_base, b->backing->iov[0].iov_base);
 	}
