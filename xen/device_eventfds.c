@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "backend/log.h"
 
 #define COUNT (2 + DEVICE_EVENTFDS_QUEUES)
 
@@ -82,5 +85,29 @@ void device_eventfds_close(struct device_eventfds *fds)
 		if (*fd >= 0)
 			close(*fd);
 		*fd = -1;
+	}
+}
+
+void device_eventfds_bind_kicks(
+    struct device_eventfds *fds, struct ioreq_server *server, uint64_t base, const char *name)
+{
+	for (unsigned i = 0; i < DEVICE_EVENTFDS_QUEUES; i++) {
+		int error = ioreq_bind_kick(server, base, i, fds->kicks[i]);
+
+		if (error)
+			log_info("%s: kicks of queue %u are forwarded by gpudomd (no ioeventfd: "
+				 "%s)",
+			    name, i, strerror(-error));
+		fds->kicks_bound[i] = !error;
+	}
+}
+
+void device_eventfds_unbind_kicks(
+    struct device_eventfds *fds, struct ioreq_server *server, uint64_t base)
+{
+	for (unsigned i = 0; i < DEVICE_EVENTFDS_QUEUES; i++) {
+		if (fds->kicks_bound[i])
+			ioreq_unbind_kick(server, base, i, fds->kicks[i]);
+		fds->kicks_bound[i] = false;
 	}
 }

@@ -53,7 +53,6 @@ struct guest_device {
 	struct irq_line irq;
 	struct guest_worker worker;
 	struct device_eventfds fds;
-	bool kicks_bound[GPU_QUEUES];
 	sd_event_source *call, *error;
 	uint64_t calls_forwarded, replacements;
 
@@ -588,15 +587,9 @@ static int guest_device_route(struct guest_device *device)
 		if (error < 0)
 			return error;
 	}
-	for (unsigned i = 0; device->options.ioeventfd && i < GPU_QUEUES; i++) {
-		error = ioreq_bind_kick(
-		    device->options.server, device->kept->device.base, i, device->fds.kicks[i]);
-		if (error)
-			log_info("%s: kicks of queue %u are forwarded by gpudomd (no ioeventfd: "
-				 "%s)",
-			    device->name, i, strerror(-error));
-		device->kicks_bound[i] = !error;
-	}
+	if (device->options.ioeventfd)
+		device_eventfds_bind_kicks(
+		    &device->fds, device->options.server, device->kept->device.base, device->name);
 	error = sd_event_add_io(
 	    event, &device->error, device->fds.error, EPOLLIN, guest_device_queue_broke, device);
 	return error < 0 ? error : 0;
@@ -606,10 +599,8 @@ static void guest_device_unroute(struct guest_device *device)
 {
 	sd_event_source_disable_unref(device->call);
 	sd_event_source_disable_unref(device->error);
-	for (unsigned i = 0; i < GPU_QUEUES; i++)
-		if (device->kicks_bound[i])
-			ioreq_unbind_kick(device->options.server, device->kept->device.base, i,
-			    device->fds.kicks[i]);
+	device_eventfds_unbind_kicks(
+	    &device->fds, device->options.server, device->kept->device.base);
 }
 
 /* ----------------------------------------------------------------- life time */

@@ -247,7 +247,7 @@ error_worker:
 static pid_t worker_process_read_pid(int pidfd)
 {
 	char path[64], line[128];
-	int pid = -1;
+	pid_t pid = -1;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
@@ -255,8 +255,8 @@ static pid_t worker_process_read_pid(int pidfd)
 	if (!file)
 		return -1;
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
+		if (strncmp(line, "Pid:", 4) == 0)
+			pid = (pid_t)strtol(line + 4, NULL, 10);
 	fclose(file);
 	return pid;
 }
