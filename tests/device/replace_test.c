@@ -413,7 +413,9 @@ static void poison_is_not_taken_again(void **state)
 	virgl_begin(&virgl);
 	virgl_create_surface(&virgl, 1, 10, BGRA);
 	virgl_set_framebuffer(&virgl, 1);
-	virgl_draw_endless(&virgl, 10, 11, 2048, 2048);
+	/* llvmpipe ends each after seconds: together they outlast a busy machine's pauses */
+	for (uint32_t i = 0; i < 10; i++)
+		virgl_draw_endless(&virgl, 10 + 10 * i, 11, 2048, 2048);
 	loopback_gpu_fence_next(&setup->gpu, 7);
 	submit = loopback_gpu_begin_submit_3d(&setup->gpu, 1, virgl.words, virgl.count);
 	transfer.hdr = loopback_gpu_header(&setup->gpu, VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, 1);
