@@ -421,8 +421,9 @@ static void frontend_add_queue(
 	};
 
 	assert(index < frontend->options.queues);
-	frontend->state->started[index] = true;
 	frontend_tell_queue_state(frontend, VHOST_USER_SET_VRING_NUM, index, queue->size);
+	/* Not before the conversation is unsettled: see frontend_set_settled(). */
+	frontend->state->started[index] = true;
 	frontend_tell_queue_state(frontend, VHOST_USER_SET_VRING_BASE, index, 0);
 	frontend_tell(frontend, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), -1, (int)index);
 	frontend_tell_queue_fd(frontend, VHOST_USER_SET_VRING_ERR, index, queue->error_fd);
@@ -465,10 +466,10 @@ void frontend_stop_queue(struct frontend *frontend, unsigned index, frontend_don
 {
 	struct vhost_user_vring_state state = { .index = index };
 
-	frontend->state->started[index] = false;
 	/* The back end must "stop ring upon receiving VHOST_USER_GET_VRING_BASE". */
 	frontend_ask(frontend, VHOST_USER_GET_VRING_BASE, &state, sizeof(state),
 	    frontend_answer_vring_base, done, data);
+	frontend->state->started[index] = false;
 	frontend_pump(frontend);
 }
 

@@ -483,24 +483,6 @@ static void guest_device_replaced(struct guest_device *device, bool restored)
 	guest_device_retry(device);
 }
 
-/* A predecessor's worker goes on. What our predecessor had not told it any more, we do. */
-static void guest_device_adopted(struct guest_device *device)
-{
-	mmio_set_config(
-	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
-	if (mmio_running(&device->mmio) && !device->kept->running) {
-		guest_device_run(device);
-	} else if (mmio_running(&device->mmio)) {
-		for (unsigned i = 0; i < GPU_QUEUES; i++)
-			if (device->kept->registers.queues[i].ready &&
-			    !device->kept->frontend.started[i])
-				guest_device_on_start_queue(device, i);
-	}
-	/* It may have read a call, and not come to raise the interrupt. */
-	eventfd_write(device->fds.call, 1);
-	device->options.serving(device->options.data, device);
-}
-
 /* The worker has told all that the registers must know. */
 static void guest_device_ready(void *data)
 {
@@ -515,8 +497,12 @@ static void guest_device_ready(void *data)
 		return;
 	}
 	device->state = DEVICE_SERVING;
-	if (before == DEVICE_SERVING) {
-		guest_device_adopted(device);
+	if (device->worker.adopted) {
+		mmio_set_config(&device->mmio, frontend_config(device->worker.frontend),
+		    VHOST_USER_CONFIG_MAX, true);
+		/* Our predecessor may have read a call, and not come to raise the interrupt. */
+		eventfd_write(device->fds.call, 1);
+		device->options.serving(device->options.data, device);
 		return;
 	}
 	if (before == DEVICE_REPLACING) {
@@ -538,6 +524,7 @@ static void guest_device_ready(void *data)
 		device->kept->registers.status = STATUS_RUNNING;
 		mmio_break(&device->mmio);
 	}
+	device->kept->features = features;
 	device->kept->served = true;
 	device->options.serving(device->options.data, device);
 	guest_device_retry(device);
@@ -605,6 +592,20 @@ static void guest_device_unroute(struct guest_device *device)
 
 /* ----------------------------------------------------------------- life time */
 
+/* Tells a predecessor's worker what that had not told it any more. */
+static void guest_device_catch_up(struct guest_device *device)
+{
+	if (!mmio_running(&device->mmio))
+		return;
+	if (!device->kept->running) {
+		guest_device_run(device);
+		return;
+	}
+	for (unsigned i = 0; i < GPU_QUEUES; i++)
+		if (device->kept->registers.queues[i].ready && !device->kept->frontend.started[i])
+			guest_device_on_start_queue(device, i);
+}
+
 /* Goes on with a device that was served: its accesses are answered from now on. A worker that
  * cannot go on, or is gone, is replaced. */
 static void guest_device_take_over(struct guest_device *device)
@@ -612,11 +613,11 @@ static void guest_device_take_over(struct guest_device *device)
 	int error;
 
 	device->irq.high = device->kept->registers.interrupt_status;
-	guest_device_init_mmio(
-	    device, device->kept->device.virtio_id, device->kept->frontend.features);
+	guest_device_init_mmio(device, device->kept->device.virtio_id, device->kept->features);
 	error = guest_worker_adopt(&device->worker);
 	if (device->worker.adopted) {
 		device->state = DEVICE_SERVING;
+		guest_device_catch_up(device);
 		return;
 	}
 	log_info("%s: its worker cannot go on", device->name);

@@ -18,10 +18,11 @@
 #define GUEST_NAME_BYTES 160 /* with the final zero */
 
 struct device_state {
-	uint8_t used;    /* the rest makes sense */
-	uint8_t found;   /* a predecessor served it and left nothing: it needs a reset */
-	uint8_t served;  /* its first worker has been ready: the registers mean something */
-	uint8_t running; /* DRIVER_OK has been passed on to the worker */
+	uint8_t used;      /* the rest makes sense */
+	uint8_t found;     /* a predecessor served it and left nothing: it needs a reset */
+	uint8_t served;    /* its first worker has been ready: the registers mean something */
+	uint8_t running;   /* DRIVER_OK has been passed on to the worker */
+	uint64_t features; /* on offer to the driver, once served */
 	struct discovery_device device; /* without the guest's name */
 	struct mmio_state registers;
 	struct frontend_state frontend;

@@ -174,6 +174,8 @@ static inline int worker_main(int fd)
 	};
 	int r;
 
+	if (getenv("GPUDOM_TEST_WORKERS_STOP"))
+		raise(SIGSTOP);
 	fake_device_init(&fake);
 	impl = *fake.device.impl;
 	impl.ledger_size = 64;
@@ -203,11 +205,14 @@ struct rig {
 	struct keep *keep;
 	struct daemon_options options;
 	struct gpu_daemon *gpu_daemon;
+	void (*before_turn)(struct rig *rig); /* NULL: nothing */
 };
 
 /* Once around: everything that is ready, and the kernel's part. */
 static inline void turn(struct rig *rig)
 {
+	if (rig->before_turn)
+		rig->before_turn(rig);
 	fake_xen_step();
 	sd_event_run(rig->event, 10000);
 }
@@ -254,7 +259,7 @@ static inline int set_up(void **state)
 	static struct rig rig;
 
 	rig = (struct rig){ 0 };
-	log_init(LOG_LEVEL_ERROR, NULL);
+	log_init(getenv("GPUDOM_TEST_LOG") ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, NULL);
 	fake_xen_reset(2);
 	fake_xenstore_reset();
 	grant_ring_init(FAKE_XEN_GUEST);

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +182,14 @@ static struct fake_node *find(const char *path)
 	return NULL;
 }
 
+/* Its process may have been killed. */
+static bool is_open(const struct fake_connection *connection)
+{
+	struct pollfd readers = { .fd = connection->write_fd };
+
+	return connection->pid && !connection->lost && poll(&readers, 1, 0) == 0;
+}
+
 static void push(struct fake_connection *connection, const char *path)
 {
 	assert(connection->count < EVENTS);
@@ -196,7 +205,7 @@ void fake_xenstore_fire(const char *path)
 	for (unsigned i = 0; i < CONNECTIONS && !is_secret(path); i++) {
 		struct fake_connection *connection = &store->connections[i];
 
-		for (unsigned k = 0; connection->pid && !connection->lost && k < WATCHES; k++)
+		for (unsigned k = 0; is_open(connection) && k < WATCHES; k++)
 			if (connection->watches[k].used &&
 			    is_below(path, connection->watches[k].path))
 				push(connection, path);

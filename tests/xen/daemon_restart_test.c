@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gpudomd in a process of its own that is killed (SIGKILL), or ends, under running guests; what it
+ * had kept goes to the next one. The guest, the fake Xen and the keeper live on in the test.
+ */
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "tests/xen/daemon_rig.h"
+#include "tests/xen/fake_keeper.h"
+#include "xen/guest_state.h"
+
+#define FIRST_FD 200       /* of what is handed over */
+#define KEPT_FOR_A_GUEST 2 /* state, evtchn */
+/* call, error, 2 kicks, pid, worker, channel, inflight */
+#define KEPT_FOR_A_DEVICE 8
+#define KEPT (KEPT_FOR_A_GUEST + KEPT_FOR_A_DEVICE)
+
+struct restart_rig {
+	struct rig rig; /* first: before_turn() gets it */
+	struct fake_keeper keeper;
+	pid_t daemon; /* 0: none */
+	unsigned turns, kill_at;
+	/* The kernel forgets an irqfd when the last descriptor of the eventfd is closed. The fake
+	 * cannot see that. */
+	unsigned dead_irqfds;
+};
+
+/* ---------------------------------------------------------------- the daemon */
+
+static int daemon_told_to_end(
+    sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	return sd_event_exit(data, 0);
+}
+
+static void daemon_main(struct restart_rig *r, char **names) __attribute__((noreturn));
+
+static void daemon_main(struct restart_rig *r, char **names)
+{
+	struct daemon_options options = r->rig.options;
+	struct gpu_daemon *gpu_daemon;
+	struct keep *keep;
+	sigset_t signals;
+	int result;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	/* As after an exec, it has what was handed over, and nothing of the test's. */
+	fake_keeper_forget(&r->keeper);
+	if (sd_event_new(&options.event) < 0 || keep_create(FIRST_FD, names, &keep) < 0)
+		_exit(EXIT_FAILURE);
+	options.keep = keep;
+	sd_event_add_signal(options.event, NULL, SIGTERM, daemon_told_to_end, options.event);
+	if (daemon_create(&options, &gpu_daemon) < 0)
+		_exit(EXIT_FAILURE);
+	result = sd_event_loop(options.event);
+	daemon_let_go(gpu_daemon);
+	keep_destroy(keep);
+	sd_event_unref(options.event);
+	_exit(result);
+}
+
+static void start_daemon(struct restart_rig *r)
+{
+	char **names;
+
+	fake_keeper_drain(&r->keeper);
+	names = fake_keeper_hand_over(&r->keeper, FIRST_FD);
+	r->daemon = fork();
+	assert_true(r->daemon >= 0);
+	if (!r->daemon)
+		daemon_main(r, names);
+	for (unsigned i = 0; names[i]; i++) {
+		close(FIRST_FD + (int)i);
+		free(names[i]);
+	}
+	free(names);
+}
+
+static void end_daemon(struct restart_rig *r, int signal)
+{
+	int status;
+
+	kill(r->daemon, signal);
+	assert_int_equal(waitpid(r->daemon, &status, 0), r->daemon);
+	assert_int_equal(status, signal == SIGTERM ? 0 : W_EXITCODE(0, signal));
+	r->daemon = 0;
+	/* The kernel unmaps what it had, which the fake does not know. */
+	fake_guest(FAKE_XEN_GUEST)->mapped = 0;
+	fake_keeper_drain(&r->keeper);
+}
+
+static void restart(struct restart_rig *r)
+{
+	end_daemon(r, SIGKILL);
+	start_daemon(r);
+}
+
+/* ------------------------------------------------------------------- the rig */
+
+static void before_turn(struct rig *rig)
+{
+	struct restart_rig *r = (struct restart_rig *)rig;
+
+	if (r->daemon && ++r->turns == r->kill_at)
+		restart(r);
+}
+
+/* What happens in shared memory wakes nobody here. */
+static int tick(sd_event_source *source, uint64_t usec, void *data)
+{
+	sd_event_source_set_time(source, usec + 500);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int set_up_restart(void **state)
+{
+	static struct restart_rig r;
+	void *plain;
+
+	set_up(&plain);
+	r = (struct restart_rig){ .rig = *(struct rig *)plain };
+	r.rig.before_turn = before_turn;
+	fake_xen.eventfds = true;
+	fake_keeper_init(&r.keeper, r.rig.event);
+	assert_true(
+	    sd_event_add_time_relative(r.rig.event, NULL, CLOCK_MONOTONIC, 0, 1, tick, NULL) >= 0);
+	/* Workers that have lost their gpudomd. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	start_daemon(&r);
+	*state = &r;
+	return 0;
+}
+
+static int tear_down_restart(void **state)
+{
+	struct restart_rig *r = *state;
+
+	if (r->daemon)
+		end_daemon(r, SIGKILL);
+	fake_keeper_finish(&r->keeper);
+	unsetenv("GPUDOM_TEST_WORKERS_STOP");
+	/* No process is left: what was kept is closed, and so the workers end. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	keep_destroy(r->rig.keep);
+	config_finish(&r->rig.config);
+	sd_event_unref(r->rig.event);
+	fake_xenstore_finish();
+	fake_xen_finish();
+	fake_gntdev_finish();
+	return 0;
+}
+
+static pid_t worker_pid(struct restart_rig *r)
+{
+	int pidfd = fake_keeper_find(&r->keeper, "2-0-pid"), pid = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	assert_true(pidfd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	fclose(file);
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* Stops it, and waits until it has stopped. */
+static void stop_worker(pid_t pid)
+{
+	char path[64], state = 0;
+
+	kill(pid, SIGSTOP);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	while (state != 'T') {
+		FILE *file = fopen(path, "r");
+
+		assert_non_null(file);
+		assert_int_equal(fscanf(file, "%*d (%*[^)]) %c", &state), 1);
+		fclose(file);
+	}
+}
+
+static bool line_is_raised(void)
+{
+	return fake_line(FAKE_XEN_GUEST, IRQ)->level;
+}
+
+static void post(unsigned vcpu, bool write, uint32_t offset, uint32_t value)
+{
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, vcpu, write, BASE + offset, 4, value));
+}
+
+static unsigned state_of(unsigned vcpu)
+{
+	return fake_xen_request_state(FAKE_XEN_GUEST, vcpu);
+}
+
+static uint32_t answer(struct restart_rig *r, unsigned vcpu)
+{
+	uint64_t value;
+
+	WAIT_FOR(&r->rig, fake_xen_answered(FAKE_XEN_GUEST, vcpu, &value));
+	return (uint32_t)value;
+}
+
+/* The driver sees the device as it was. */
+static void assert_unnoticed(struct restart_rig *r)
+{
+	assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), 0xf);
+	assert_served(&r->rig, 0, 0x5a);
+	assert_served(&r->rig, 1, 0x5b);
+	assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), 0xf);
+	assert_int_equal(fake_guest(FAKE_XEN_GUEST)->woken_for_nothing, 0);
+}
+
+/* Nothing is left of the guest, kept or otherwise. */
+static void assert_all_gone(struct restart_rig *r)
+{
+	WAIT_FOR(&r->rig, has(BACKEND "/frontend-id", NULL) && !fake_xen_handles());
+	assert_int_equal(fake_xen_servers(), 0);
+	WAIT_FOR(&r->rig, fake_xen_bound() == 0);
+	WAIT_FOR(&r->rig, fake_xen_irqfds() == r->dead_irqfds);
+	WAIT_FOR(&r->rig, r->keeper.count == 0);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+static void start(struct restart_rig *r)
+{
+	start_guest(&r->rig);
+	bring_up(&r->rig);
+	assert_served(&r->rig, 0, 0x11);
+	WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+}
+
+/* ----------------------------------------------------------- in a steady state */
+
+static void nobody_notices_that_it_was_killed(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	for (unsigned i = 0; i < 4; i++) {
+		restart(r);
+		assert_unnoticed(r);
+		assert_int_equal(worker_pid(r), worker);
+		assert_int_equal(r->keeper.count, KEPT);
+		assert_true(has(BACKEND "/state", "4"));
+		assert_int_equal(fake_xen_irqfds(), 1);
+		assert_int_equal(fake_xen_servers(), 1);
+	}
+	detach();
+	assert_all_gone(r);
+}
+
+static void nobody_notices_that_it_was_told_to_end(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	end_daemon(r, SIGTERM);
+	assert_true(has(STATUS, NULL));
+	start_daemon(r);
+	assert_unnoticed(r);
+	assert_int_equal(worker_pid(r), worker);
+	detach();
+	assert_all_gone(r);
+}
+
+static void interrupts_are_forwarded_again(void **state)
+{
+	struct restart_rig *r = *state;
+
+	fake_xen.eventfds = false;
+	start(r);
+	restart(r);
+	assert_unnoticed(r);
+	detach();
+	assert_all_gone(r);
+}
+
+static void requests_are_served_while_nobody_is_there(void **state)
+{
+	struct restart_rig *r = *state;
+	uint16_t used;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	used = grant_ring_used(0);
+	stop_worker(worker);
+	grant_ring_add(0, 0x77);
+	wr(&r->rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	end_daemon(r, SIGKILL);
+	assert_int_equal(grant_ring_used(0), used);
+	kill(worker, SIGCONT);
+	/* Worker and kernel do without gpudomd. */
+	WAIT_FOR(&r->rig, grant_ring_used(0) != used && line_is_raised());
+	assert_memory_equal(grant_ring_page(0, PAGE_ANSWER), grant_ring_page(0, PAGE_REQUEST), 16);
+	post(0, false, VIRTIO_MMIO_INTERRUPT_STATUS, 0);
+	start_daemon(r);
+	assert_true(answer(r, 0) & VIRTIO_MMIO_INT_VRING);
+	wr(&r->rig, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	assert_false(line_is_raised());
+	assert_unnoticed(r);
+	assert_int_equal(worker_pid(r), worker);
+}
+
+/* ------------------------------------------------------------ accesses of vCPUs */
+
+static void accesses_made_meanwhile_are_answered(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start(r);
+	end_daemon(r, SIGKILL);
+	post(0, false, VIRTIO_MMIO_MAGIC_VALUE, 0);
+	post(1, true, VIRTIO_MMIO_QUEUE_SEL, 1);
+	start_daemon(r);
+	assert_int_equal(answer(r, 0), 0x74726976);
+	answer(r, 1);
+	assert_int_equal(rd(&r->rig, VIRTIO_MMIO_QUEUE_READY), 1);
+	assert_unnoticed(r);
+}
+
+static void an_answer_that_was_not_announced_is(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start(r);
+	fake_xen_fail(FAKE_XEN_NOTIFY, 1, 1, EIO);
+	post(0, false, VIRTIO_MMIO_MAGIC_VALUE, 0);
+	WAIT_FOR(&r->rig, state_of(0) == STATE_IORESP_READY);
+	WAIT_FOR(&r->rig,
+	    fake_xen.calls[FAKE_XEN_NOTIFY].times == 0 ||
+		fake_xen.calls[FAKE_XEN_NOTIFY].calls >= fake_xen.calls[FAKE_XEN_NOTIFY].first);
+	fake_xen_heal();
+	restart(r);
+	assert_int_equal(answer(r, 0), 0x74726976);
+	assert_unnoticed(r);
+}
+
+static void an_access_that_waited_for_the_first_worker(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	setenv("GPUDOM_TEST_WORKERS_STOP", "1", 1);
+	restart(r);
+	attach();
+	WAIT_FOR(&r->rig, fake_keeper_find(&r->keeper, "2-0-pid") >= 0);
+	worker = worker_pid(r);
+	post(0, false, VIRTIO_MMIO_DEVICE_ID, 0);
+	WAIT_FOR(&r->rig, state_of(0) == STATE_IOREQ_INPROCESS);
+	assert_true(has(BACKEND "/state", "2"));
+	unsetenv("GPUDOM_TEST_WORKERS_STOP");
+	restart(r);
+	assert_int_equal(answer(r, 0), 16);
+	WAIT_FOR(&r->rig, has(BACKEND "/state", "4"));
+	bring_up(&r->rig);
+	assert_unnoticed(r);
+	WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+	assert_int_not_equal(worker_pid(r), worker);
+	detach();
+	assert_all_gone(r);
+}
+
+/* ------------------------------------------------------ in the middle of a command */
+
+static void killed_while_a_reset_was_under_way(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	stop_worker(worker);
+	post(0, true, VIRTIO_MMIO_STATUS, 0);
+	WAIT_FOR(&r->rig, state_of(0) == STATE_IOREQ_INPROCESS);
+	restart(r);
+	/* Nobody knows how far that worker is: another one. */
+	answer(r, 0);
+	assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), 0);
+	assert_int_not_equal(worker_pid(r), worker);
+	bring_up(&r->rig);
+	assert_unnoticed(r);
+	detach();
+	assert_all_gone(r);
+}
+
+static void killed_while_the_driver_started(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start_guest(&r->rig);
+	WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+	worker = worker_pid(r);
+	stop_worker(worker);
+	/* The worker is told of it, and cannot answer. */
+	bring_up(&r->rig);
+	restart(r);
+	assert_unnoticed(r);
+	assert_int_not_equal(worker_pid(r), worker);
+	detach();
+	assert_all_gone(r);
+}
+
+/* Somewhere in the driver's start, at each of its accesses. */
+static void killed_at_any_time(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start_guest(&r->rig);
+	for (unsigned i = 1; i < 60; i += 2) {
+		r->turns = 0;
+		r->kill_at = i;
+		bring_up(&r->rig);
+		WAIT_FOR(&r->rig, r->turns >= r->kill_at);
+		assert_unnoticed(r);
+	}
+	detach();
+	assert_all_gone(r);
+}
+
+static void the_worker_dies_as_well(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	end_daemon(r, SIGKILL);
+	kill(worker, SIGKILL);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	start_daemon(r);
+	assert_unnoticed(r);
+	WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+	assert_int_not_equal(worker_pid(r), worker);
+	detach();
+	assert_all_gone(r);
+}
+
+/* ------------------------------------------------------------ guests go meanwhile */
+
+static void the_guest_dies_while_nobody_is_there(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start(r);
+	end_daemon(r, SIGKILL);
+	fake_xen_destroy_guest(FAKE_XEN_GUEST);
+	fake_xenstore_remove("/local/domain/1/backend/virtio/2");
+	r->dead_irqfds = 1;
+	start_daemon(r);
+	assert_all_gone(r);
+	/* Domain ids are reused in the end. */
+	fake_xen_create_guest(FAKE_XEN_GUEST, 2);
+	start(r);
+}
+
+static void the_device_is_taken_away_while_nobody_is_there(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start(r);
+	end_daemon(r, SIGKILL);
+	detach();
+	start_daemon(r);
+	assert_all_gone(r);
+	start(r);
+}
+
+/* ------------------------------------------------------------- less than all is kept */
+
+static void assert_needs_reset(struct restart_rig *r)
+{
+	/* It is woken, and can go on. */
+	WAIT_FOR(&r->rig, rd(&r->rig, VIRTIO_MMIO_STATUS) == (0xf | NEEDS_RESET));
+	assert_true(line_is_raised());
+	assert_true(rd(&r->rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
+	wr(&r->rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	bring_up(&r->rig);
+	assert_unnoticed(r);
+}
+
+static void nobody_keeps_anything(void **state)
+{
+	struct restart_rig *r = *state;
+
+	start(r);
+	end_daemon(r, SIGKILL);
+	fake_keeper_remove(&r->keeper, NULL);
+	post(0, false, VIRTIO_MMIO_MAGIC_VALUE, 0);
+	start_daemon(r);
+	assert_int_equal(answer(r, 0), 0x74726976);
+	assert_needs_reset(r);
+	assert_int_equal(fake_xen_servers(), 1);
+	r->dead_irqfds = 1;
+	detach();
+	assert_all_gone(r);
+}
+
+static void a_request_that_an_unkept_gpudomd_had_begun(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	stop_worker(worker);
+	post(1, true, VIRTIO_MMIO_STATUS, 0);
+	WAIT_FOR(&r->rig, state_of(1) == STATE_IOREQ_INPROCESS);
+	end_daemon(r, SIGKILL);
+	kill(worker, SIGKILL);
+	fake_keeper_remove(&r->keeper, NULL);
+	start_daemon(r);
+	answer(r, 1);
+	assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), 0);
+	bring_up(&r->rig);
+	assert_unnoticed(r);
+}
+
+static void what_was_kept_is_of_another_version(void **state)
+{
+	struct restart_rig *r = *state;
+	uint32_t version = 0;
+
+	start(r);
+	end_daemon(r, SIGKILL);
+	assert_int_equal(pwrite(fake_keeper_find(&r->keeper, "2-state"), &version, sizeof(version),
+			     offsetof(struct guest_state, version)),
+	    sizeof(version));
+	start_daemon(r);
+	assert_needs_reset(r);
+	WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+	r->dead_irqfds = 1;
+	detach();
+	assert_all_gone(r);
+}
+
+static void each_descriptor_is_lost_in_turn(void **state)
+{
+	static const char *const names[] = { "2-evtchn", "2-0-call", "2-0-error", "2-0-kick0",
+		"2-0-kick1", "2-0-pid", "2-0-worker", "2-0-channel" };
+	struct restart_rig *r = *state;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		start(r);
+		end_daemon(r, SIGKILL);
+		fake_keeper_remove(&r->keeper, names[i]);
+		start_daemon(r);
+		assert_unnoticed(r);
+		/* The eventfds go together. */
+		r->dead_irqfds += i >= 1 && i <= 4;
+		detach();
+		assert_all_gone(r);
+	}
+}
+
+static void another_backend_of_this_domain_is_left_alone(void **state)
+{
+	struct restart_rig *r = *state;
+	xendevicemodel_handle *other = xendevicemodel_open(NULL, 0);
+	ioservid_t id;
+
+	assert_int_equal(xendevicemodel_create_ioreq_server(other, FAKE_XEN_GUEST, 0, &id), 0);
+	assert_int_equal(xendevicemodel_map_io_range_to_ioreq_server(
+			     other, FAKE_XEN_GUEST, id, 1, BASE + 0x200, BASE + 0x3ff),
+	    0);
+	start_guest(&r->rig);
+	bring_up(&r->rig);
+	assert_unnoticed(r);
+	assert_int_equal(fake_xen_servers(), 2);
+	assert_int_equal(fake_xen_ranges(), 2);
+	end_daemon(r, SIGKILL);
+	fake_keeper_remove(&r->keeper, NULL);
+	start_daemon(r);
+	assert_needs_reset(r);
+	assert_int_equal(fake_xen_servers(), 2);
+	xendevicemodel_close(other);
+}
+
+#define RESTART_TEST(f) cmocka_unit_test_setup_teardown(f, set_up_restart, tear_down_restart)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RESTART_TEST(nobody_notices_that_it_was_killed),
+		RESTART_TEST(nobody_notices_that_it_was_told_to_end),
+		RESTART_TEST(interrupts_are_forwarded_again),
+		RESTART_TEST(requests_are_served_while_nobody_is_there),
+		RESTART_TEST(accesses_made_meanwhile_are_answered),
+		RESTART_TEST(an_answer_that_was_not_announced_is),
+		RESTART_TEST(an_access_that_waited_for_the_first_worker),
+		RESTART_TEST(killed_while_a_reset_was_under_way),
+		RESTART_TEST(killed_while_the_driver_started),
+		RESTART_TEST(killed_at_any_time),
+		RESTART_TEST(the_worker_dies_as_well),
+		RESTART_TEST(the_guest_dies_while_nobody_is_there),
+		RESTART_TEST(the_device_is_taken_away_while_nobody_is_there),
+		RESTART_TEST(nobody_keeps_anything),
+		RESTART_TEST(a_request_that_an_unkept_gpudomd_had_begun),
+		RESTART_TEST(what_was_kept_is_of_another_version),
+		RESTART_TEST(each_descriptor_is_lost_in_turn),
+		RESTART_TEST(another_backend_of_this_domain_is_left_alone),
+	};
+	int result;
+
+	if (daemon_rig_main(argc, argv, &result))
+		return result;
+	result = cmocka_run_group_tests_name("gpudomd: restarts", tests, NULL, NULL);
+	free(self);
+	return result;
+}
