@@ -18,7 +18,7 @@
 
 #define SIZE (3 * 4096) /* a header and two halves of 4 KiB */
 #define KEYS 8
-#define STEPS 60
+#define STEPS 36
 
 /* A small map from keys to values, in a ledger. */
 struct entry {
@@ -88,12 +88,12 @@ static void step(struct map *map, unsigned i)
 {
 	uint32_t key = i * 5 % KEYS;
 
-	if (i % 50 == 49)
+	if (i % 30 == 29)
 		ledger_compact(&map->ledger);
 	else if (i % 7 == 3)
 		set(map, key, 0, 0);
 	else
-		set(map, key, i + 1, i * 37 % 200);
+		set(map, key, i + 1, 120 + i * 37 % 80);
 }
 
 static bool content_equal(const struct content *a, const struct content *b)
