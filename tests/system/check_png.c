@@ -5,7 +5,8 @@
  *   WxH             the size
  *   X,Y=RRGGBB      a pixel; negative coordinates count from the right and the lower edge
  *   X,Y=RRGGBB~N    the same, each component within N
- *   colours>N       more than N different colours
+ *   X,Y=?           prints the pixel, RRGGBB
+ *   colours>N       more than N different colours; colours<N: fewer
  *   drawn>N         more than N pixels that differ from the upper left one
  * Prints what differs; status 0 if nothing does, 1 if something does, 2 if PICTURE cannot be read.
  */
@@ -125,6 +126,21 @@ static bool more_check(const char *word, long got, long limit)
 	return got > limit;
 }
 
+static bool pixel_print(const struct picture *picture, long x, long y)
+{
+	if (x < 0 || x >= picture->width || y < 0 || y >= picture->height)
+		return false;
+	printf("%06x\n", picture_get(picture, y * picture->width + x));
+	return true;
+}
+
+static bool fewer_check(const char *word, long got, long limit)
+{
+	if (got >= limit)
+		printf("%ld, not %s\n", got, word);
+	return got < limit;
+}
+
 static bool word_check(const struct picture *picture, const char *word)
 {
 	const char *rest = word;
@@ -134,6 +150,10 @@ static bool word_check(const struct picture *picture, const char *word)
 		rest += 8;
 		if (number_read(&rest, 0, 10, &x))
 			return more_check(word, colours_count(picture, x), x);
+	} else if (strncmp(word, "colours<", 8) == 0) {
+		rest += 8;
+		if (number_read(&rest, 0, 10, &x))
+			return fewer_check(word, colours_count(picture, x), x);
 	} else if (strncmp(word, "drawn>", 6) == 0) {
 		rest += 6;
 		if (number_read(&rest, 0, 10, &x))
@@ -141,10 +161,12 @@ static bool word_check(const struct picture *picture, const char *word)
 	} else if (number_read(&rest, 0, 10, &x) && *rest == 'x') {
 		if (number_read(&rest, 'x', 10, &y))
 			return size_check(picture, x, y);
-	} else if (*rest == ',' && number_read(&rest, ',', 10, &y) &&
-		   number_read(&rest, '=', 16, &colour) &&
-		   (!*rest || number_read(&rest, '~', 10, &tolerance))) {
-		return pixel_check(picture, x, y, colour, tolerance);
+	} else if (*rest == ',' && number_read(&rest, ',', 10, &y)) {
+		if (strcmp(rest, "=?") == 0)
+			return pixel_print(picture, x, y);
+		if (number_read(&rest, '=', 16, &colour) &&
+		    (!*rest || number_read(&rest, '~', 10, &tolerance)))
+			return pixel_check(picture, x, y, colour, tolerance);
 	}
 	printf("cannot read '%s'\n", word);
 	return false;

@@ -50,7 +50,7 @@ build_programs() {
 	{
 		${CC:-gcc} $flags -o "$work/check_png" "$here/../check_png.c" -lpng
 		${CC:-gcc} $flags $(pkg-config --cflags libdrm gbm egl glesv2) \
-			-o "$work/job/pixels" "$here"/../guest/pixels*.c -ldrm -lgbm -lEGL -lGLESv2
+			-o "$work/job/pixels" "$here"/../guest/pixels*.c "$here"/../guest/screen.c -ldrm -lgbm -lEGL -lGLESv2
 	} || die "the guest's programs do not compile"
 }
 
