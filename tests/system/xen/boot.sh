@@ -76,7 +76,7 @@ module() { # ADDRESS FILE COMPATIBLE BOOTARGS
 fdtput -t x "$dtb" /chosen '#address-cells' 2
 fdtput -t x "$dtb" /chosen '#size-cells' 2
 fdtput -t s "$dtb" /chosen xen,xen-bootargs \
-	"console=dtuart dtuart=/pl011@9000000 conring_size=256k dom0_mem=${DOM0_MEM:-768M} dom0_max_vcpus=$cpus loglvl=all guest_loglvl=all $xsm ${XEN_ARGS:-}"
+	"console=dtuart dtuart=/pl011@9000000 conring_size=4m dom0_mem=${DOM0_MEM:-768M} dom0_max_vcpus=$cpus loglvl=all guest_loglvl=all $xsm ${XEN_ARGS:-}"
 module 0x50000000 "$tb/Image" multiboot,kernel \
 	"console=hvc0 root=/dev/vda ro rootfstype=squashfs init=/init role=dom0 quiet ${DOM0_ARGS:-}"
 set -- "$@" -device loader,file="$tb/Image",addr=0x50000000,force-raw=on

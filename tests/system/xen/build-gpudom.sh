@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # usage: build-gpudom.sh
-# Cross-builds gpudomd, gpudom-worker and the programs of tests/system/guest/ for arm64 against
+# Cross-builds gpudomd, gpudom-worker, gpudom-keeper and the programs of tests/system/guest/ for arm64 against
 # the sysroot of build-rootfs.sh. Results, stripped:
 # build/arm64/bin/, which domains see as /share/bin.
 . "$(dirname -- "$0")/env.sh"
@@ -29,8 +29,8 @@ export PKG_CONFIG_SYSROOT_DIR="$root"
 # Apart from a make that may have called us: its variables are for this machine.
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
-	gpudomd gpudom-worker
-for p in gpudomd gpudom-worker; do
+	gpudomd gpudom-worker gpudom-keeper
+for p in gpudomd gpudom-worker gpudom-keeper; do
 	${cross}strip -o "$build/bin/$p" "$build/$p"
 done
 
@@ -50,6 +50,9 @@ program() { # NAME SOURCE... -- FLAG...
 		-I"$root/usr/include/libdrm" -o "$out" $files $flags
 }
 guest=tests/system/guest
-program pixels $guest/pixels.c $guest/pixels_gl.c -- -ldrm -lgbm -lEGL -lGLESv2
+program pixels $guest/pixels.c $guest/pixels_gl.c $guest/screen.c -- -ldrm -lgbm -lEGL -lGLESv2
+program kicks $guest/kicks.c --
+program flips $guest/flips.c $guest/screen.c -- -ldrm
 program check_png tests/system/check_png.c -- -lpng16
-program map_foreign tests/system/xen/map_foreign.c -- -lxenforeignmemory -lxentoolcore
+program refusals tests/system/xen/refusals.c -- -D__XEN_TOOLS__ \
+	-lxendevicemodel -lxenforeignmemory -lxengnttab -lxenevtchn -lxentoolcore

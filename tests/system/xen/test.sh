@@ -1,11 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|flask|silo|dummy|no-ioreq]...
+# usage: test.sh [served|many|cycles|faults|policy|flask|silo|dummy|no-ioreq|measure]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
+#   many       three guests at once, on two CPUs; one goes and comes back; what FLASK refuses gpudom
+#   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
+#   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
+#   policy     the FLASK policy without each of its permissions in turn: what breaks
 #   flask, silo, dummy, no-ioreq
 #              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
+#   measure    prints counts and times; not among those that run by default
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
 # minutes; later ones take 5.
 . "$(dirname -- "$0")/env.sh"
@@ -31,9 +36,17 @@ run() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
-for t in ${*:-served flask silo dummy no-ioreq}; do
+for t in ${*:-served many cycles faults policy flask silo dummy no-ioreq}; do
 	case $t in
 	served) run served 480 test ;;
+	many) run many 600 many ;;
+	cycles) run cycles 900 cycles -e "cycles=${CYCLES:-50}" ;;
+	faults) run faults 900 faults ;;
+	measure) run measure 900 measure ;;
+	policy)
+		"$here/mutate-flask.sh" "$tb/mutants"
+		run policy 1800 policy -a "$tb/mutants" -a "$tb/gpudom-policy-foreign.bin" -e "only=${ONLY:-}" -e "first=${FIRST:-1}"
+		;;
 	flask) run flask 240 traps -e traps='locked unlabelled no-gntdev no-xenstore' ;;
 	silo) run silo 120 traps -x xsm=silo -e traps=silo ;;
 	dummy) run dummy 120 traps -x xsm=dummy -e traps=dummy ;;

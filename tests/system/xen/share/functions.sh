@@ -12,14 +12,17 @@ since() { echo "$(up) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
 domid() { xl domid "$1" 2>/dev/null; }
 
 # prepare: the disks that domUs get: what they see as /share (read-only), and a scratch disk
-# through which gpudom hands pictures back (picture).
+# through which gpudom hands pictures back (picture). dom0 comes first.
 prepare() {
 	losetup -r /dev/loop0 /share/domu.tar
 	truncate -s 32M /tmp/scratch.img
 	losetup /dev/loop1 /tmp/scratch.img
+	# Busy guests must not keep the test from looking.
+	xl sched-credit2 -d Domain-0 -w 4096
 }
 
-# start [-p] NAME [key=value...]: xl create (-p: paused) with NAME.cfg.
+# start [-p] NAME [key=value...]: xl create (-p: paused) with NAME.cfg; where there is none, a guest of
+# that name.
 start() {
 	p=
 	[ "$1" != -p ] || {
@@ -28,8 +31,9 @@ start() {
 	}
 	n=$1
 	shift
-	t0=$(up)
-	xl create -q $p "/share/$n.cfg" "$@" || {
+	c=/share/$n.cfg t0=$(up)
+	[ -e "$c" ] || c=/share/guest.cfg
+	xl create -q $p $c "name=\"$n\"" "$@" || {
 		say "xl create $n failed"
 		return 1
 	}
@@ -42,7 +46,7 @@ wait_until() {
 	shift
 	until "$@" 2>/dev/null; do
 		[ "$(cut -d. -f1 /proc/uptime)" -le $limit ] || return 1
-		sleep 0.2
+		sleep 0.4
 	done
 }
 # booted NAME: its user space is there.
@@ -56,9 +60,10 @@ type_to() { printf '%s\n' "$2" >"$(xenstore-read "/local/domain/$(domid "$1")/co
 # run_in NAME SECONDS COMMAND: run a line in the domain's shell. Its output goes to
 # /tmp/NAME.out; returns its status, 124 when time is up.
 # begin_in NAME COMMAND, end_in NAME SECONDS: the same in two parts.
-serial=0
 begin_in() {
-	serial=$((serial + 1))
+	# Also in a subshell, no two commands may have the same number.
+	serial=$(($(cat /tmp/serial 2>/dev/null || echo 0) + 1))
+	echo $serial >/tmp/serial
 	wc -c <"/share/out/guest-$1.log" >"/tmp/$1.from"
 	echo $serial >"/tmp/$1.serial"
 	type_to "$1" "{ $2 ; } </dev/null; echo \"@done-$serial \$?\""
@@ -79,9 +84,10 @@ run_in() {
 	end_in "$1" "$2"
 }
 
-# picture FILE: what gpudom shows on the guest's first output, as a PNG.
+# picture FILE [NAME]: what gpudom shows on the guest's first output, as a PNG. With a name: of the guest
+# whose png-dir has that name.
 picture() {
-	run_in gpudom 30 /share/gpudom-picture || {
+	run_in gpudom 60 "/share/gpudom-picture ${2:-}" || {
 		cat /tmp/gpudom.out
 		return 1
 	}
@@ -96,8 +102,18 @@ served() { [ "$(xenstore-read "$(backend "$1")/state")" = 4 ]; }
 # gpudom_log: gpudomd's log and its workers', into /share/out/gpudomd.log.
 gpudom_log() { run_in gpudom 10 'cat /run/gpudom/log' && cp /tmp/gpudom.out /share/out/gpudomd.log; }
 
+# xen_log: all that Xen has said so far. xen_key KEY: what it prints for a debug key.
+xen_log() {
+	xl dmesg -c >>/tmp/xen.log
+	cat /tmp/xen.log
+}
+xen_key() {
+	xen_log >/dev/null
+	xl debug-keys "$1"
+	xl dmesg -c | tee -a /tmp/keys.log
+}
 # avc: what FLASK has refused since the boot.
-avc() { xl dmesg | grep 'avc: *denied'; }
+avc() { xen_log | grep 'avc: *denied'; }
 
 # check TEXT COMMAND...: one result of a test. not_ok prints what may tell why.
 ok() { say "ok: $*"; }
@@ -106,4 +122,53 @@ check() {
 	text=$1
 	shift
 	if "$@"; then ok "$text"; else not_ok "$text"; fi
+}
+
+# counts FILE: what gpudom and the guests hold of Xen and of Linux, a line each.
+counts() {
+	d=$(domid gpudom)
+	{
+		echo "domains: $(xl list | wc -l)"
+		xen_key g | awk -v d="$d" '$2 ~ /^\[0x/ && $3 == d { n++ }
+			END { print "grants of guests that gpudom has mapped: " n + 0 }'
+		xen_key e | awk -v d="$d" '/channel information for domain/ { at = $NF + 0 }
+			$3 ~ /^\[[01]\/[01]\// { n[at]++ }
+			END { print "event channels of dom0: " n[0] + 0; print "event channels of gpudom: " n[d] + 0 }'
+		run_in gpudom 20 /share/gpudom-counts
+		cat /tmp/gpudom.out
+		# Identifiers may change, but not how many there are.
+		xenstore-ls -f | sed 's/ = .*//; s/[0-9a-f]\{8\}-[0-9a-f-]*/UUID/' >"$1.xenstore"
+		echo "xenstore nodes: $(wc -l <"$1.xenstore")"
+	} >"$1"
+}
+# same_counts FILE FILE: says what differs.
+same_counts() {
+	diff "$1" "$2" >/tmp/counts.diff && return
+	while read -r line; do say "  $line"; done </tmp/counts.diff
+	diff "$1.xenstore" "$2.xenstore" | grep '^[<>]' | head -n 5 | while read -r line; do say "  $line"; done
+	return 1
+}
+
+# look STEP WORD...: once the guest has drawn the step, its picture must become what the words say.
+# $look_at: of which guest, where there are several.
+look() {
+	step=$1
+	shift
+	wait_until 120 logged guest "guest: look $step" || {
+		not_ok "picture $step: the guest does not get there"
+		return
+	}
+	tries=5
+	until picture "/tmp/$step.png" "${look_at:-}" && /share/bin/check_png "/tmp/$step.png" "$@" >/tmp/differs; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || break
+		sleep 1
+	done
+	if [ $tries -gt 0 ]; then
+		ok "picture $step"
+	else
+		not_ok "picture $step: $(cat /tmp/differs)"
+		cp "/tmp/$step.png" /share/out/
+	fi
+	type_to guest ''
 }
