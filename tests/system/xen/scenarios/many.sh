@@ -7,7 +7,7 @@ colour_of() { case $1 in red) echo c02010 ;; green) echo 10c020 ;; blue) echo 20
 size_of() { case $1 in red) echo 640x480 ;; green) echo 720x400 ;; blue) echo 512x384 ;; esac; }
 inverse_of() { printf '%06x' $((0xffffff ^ 0x$(colour_of "$1"))); }
 # frame NAME: the number of the last frame that the guest's program has said to be shown.
-frame() { sed -n 's/\r//; s/^guest: frame \([0-9]*\)$/\1/p' "/share/out/guest-$1.log" | tail -n 1; }
+frame() { { echo 0 && sed -n 's/\r//; s/^guest: frame \([0-9]*\)$/\1/p' "/share/out/guest-$1.log"; } | tail -n 1; }
 frame_after() { [ "$(frame "$1")" -gt "$2" ]; }
 # shown NAME: the number in its picture.
 shown() {

@@ -143,9 +143,10 @@ counts() {
 }
 # same_counts FILE FILE: says what differs.
 same_counts() {
-	diff "$1" "$2" >/tmp/counts.diff && return
-	while read -r line; do say "  $line"; done </tmp/counts.diff
-	diff "$1.xenstore" "$2.xenstore" | grep '^[<>]' | head -n 5 | while read -r line; do say "  $line"; done
+	cmp -s "$1" "$2" && return
+	grep -vxFf "$2" "$1" | while read -r line; do say "  before: $line"; done
+	grep -vxFf "$1" "$2" | while read -r line; do say "  after:  $line"; done
+	grep -vxFf "$1.xenstore" "$2.xenstore" | head -n 5 | while read -r line; do say "  new: $line"; done
 	return 1
 }
 
