@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # usage: build-gpudom.sh
-# Cross-builds gpudomd, gpudom-worker, gpudom-keeper and the programs of tests/system/guest/ for arm64 against
-# the sysroot of build-rootfs.sh. Results, stripped:
+# Cross-builds our programs and those of tests/system/guest/ for arm64 against the sysroot of
+# build-rootfs.sh. Results, stripped:
 # build/arm64/bin/, which domains see as /share/bin.
 . "$(dirname -- "$0")/env.sh"
 
@@ -29,8 +29,8 @@ export PKG_CONFIG_SYSROOT_DIR="$root"
 # Apart from a make that may have called us: its variables are for this machine.
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
-	gpudomd gpudom-worker gpudom-keeper
-for p in gpudomd gpudom-worker gpudom-keeper; do
+	gpudomd gpudom-worker gpudom-keeper gpudomctl
+for p in gpudomd gpudom-worker gpudom-keeper gpudomctl; do
 	${cross}strip -o "$build/bin/$p" "$build/$p"
 done
 
@@ -56,3 +56,7 @@ program flips $guest/flips.c $guest/screen.c -- -ldrm
 program check_png tests/system/check_png.c -- -lpng16
 program refusals tests/system/xen/refusals.c -- -D__XEN_TOOLS__ \
 	-lxendevicemodel -lxenforeignmemory -lxengnttab -lxenevtchn -lxentoolcore
+program xen_script tests/system/xen/xen_script_main.c tests/xen/xen_script.c xen/privcmd.c xen/gntdev.c -- \
+	-iquote . -D__XEN_TOOLS__ \
+	-lxendevicemodel -lxenforeignmemory -lxengnttab -lxenevtchn -lxenstore -lxentoolcore
+cp tests/xen/xen_script.expected $build/bin/

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|many|cycles|faults|policy|flask|silo|dummy|no-ioreq|measure]...
+# usage: test.sh [served|script|many|cycles|faults|policy|flask|silo|dummy|no-ioreq|measure]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
+#   script     Xen answers a script of calls as the fake one of make check does
 #   many       three guests at once, on two CPUs; one goes and comes back; what FLASK refuses gpudom
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
@@ -36,13 +37,14 @@ run() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
-for t in ${*:-served many cycles faults policy flask silo dummy no-ioreq}; do
+for t in ${*:-served script many faults flask silo dummy no-ioreq}; do
 	case $t in
 	served) run served 480 test ;;
 	many) run many 600 many ;;
 	cycles) run cycles 900 cycles -e "cycles=${CYCLES:-50}" ;;
 	faults) run faults 900 faults ;;
 	measure) run measure 900 measure ;;
+	script) run script 120 script ;;
 	policy)
 		"$here/mutate-flask.sh" "$tb/mutants"
 		run policy 1800 policy -a "$tb/mutants" -a "$tb/gpudom-policy-foreign.bin" -e "only=${ONLY:-}" -e "first=${FIRST:-1}"
