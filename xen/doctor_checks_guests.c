@@ -88,13 +88,13 @@ void doctor_check_maptrack_frames(struct doctor_report *report)
 	else
 		doctor_cure(
 		    doctor_find(report, DOCTOR_WARNING,
-			"%u guests need about %llu MiB mapped at a time, more than Xen's "
+			"%u guest%s about %llu MiB mapped at a time, more than Xen's "
 			"default of %u frames (%u MiB); this domain cannot see what it has.",
-			guests, (unsigned long long)(pages >> 8), BUDGET_MAPTRACK_FRAMES,
-			BUDGET_MAPTRACK_FRAMES),
-		    "Set max_maptrack_frames = %u in this domain's xl configuration, unless it is "
-		    "there already",
-		    frames);
+			guests, guests == 1 ? " needs" : "s need", (unsigned long long)(pages >> 8),
+			BUDGET_MAPTRACK_FRAMES, BUDGET_MAPTRACK_FRAMES),
+		    "Set %s%u %s, unless it is there already",
+		    facts->domid ? "max_maptrack_frames = " : "gnttab_max_maptrack_frames=", frames,
+		    facts->domid ? "in this domain's xl configuration" : "on Xen's command line");
 }
 
 /* ----------------------------------------------------------- guests that are there */

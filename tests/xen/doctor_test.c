@@ -328,6 +328,8 @@ static void test_frames(void **state)
 
 	parse(&config, "[default]\nmode = 3840x2160, 3840x2160\n");
 	assert_found(&facts, "maptrack-frames", DOCTOR_WARNING, "max_maptrack_frames = 1");
+	facts.domid = 0; /* which has no xl configuration */
+	assert_found(&facts, "maptrack-frames", DOCTOR_WARNING, "gnttab_max_maptrack_frames=1");
 	config_finish(&config);
 }
 
