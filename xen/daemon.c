@@ -60,6 +60,13 @@ static void daemon_device_complains(void *data, uint16_t domid, unsigned devid, 
 	discovery_set_error(gpu_daemon->discovery, domid, devid, what);
 }
 
+void daemon_log_statistics(const struct gpu_daemon *gpu_daemon)
+{
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		if (gpu_daemon->guests[i])
+			guest_log_statistics(gpu_daemon->guests[i]);
+}
+
 static bool daemon_has_guests(const struct gpu_daemon *gpu_daemon)
 {
 	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)

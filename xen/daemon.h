@@ -33,6 +33,9 @@ void daemon_destroy(struct gpu_daemon *gpu_daemon);
  * daemon_destroy(). Accepts NULL. */
 void daemon_let_go(struct gpu_daemon *gpu_daemon);
 
+/* A line of counters for each device. */
+void daemon_log_statistics(const struct gpu_daemon *gpu_daemon);
+
 /* Devices that serve a guest now. */
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon);
 

@@ -209,6 +209,15 @@ static int gpudomd_signal(sd_event_source *source, const struct signalfd_siginfo
 	return sd_event_exit(gpudomd->event, 0);
 }
 
+static int gpudomd_statistics(
+    sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct gpudomd *gpudomd = data;
+
+	daemon_log_statistics(gpudomd->gpu_daemon);
+	return 0;
+}
+
 static int gpudomd_set_up(struct gpudomd *gpudomd)
 {
 	struct daemon_options options = {
@@ -225,6 +234,7 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	gpudomd->worker_path = worker_process_find(gpudomd->options.worker_path);
 	if (!gpudomd->worker_path)
@@ -234,6 +244,9 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 		error = sd_event_add_signal(gpudomd->event, NULL, SIGTERM, gpudomd_signal, gpudomd);
 	if (error >= 0)
 		error = sd_event_add_signal(gpudomd->event, NULL, SIGINT, gpudomd_signal, gpudomd);
+	if (error >= 0)
+		error =
+		    sd_event_add_signal(gpudomd->event, NULL, SIGUSR2, gpudomd_statistics, gpudomd);
 	if (error >= 0)
 		error = sd_event_set_watchdog(gpudomd->event, true);
 	if (error < 0) {

@@ -52,6 +52,13 @@ unsigned guest_served(const struct guest *guest)
 	return served;
 }
 
+void guest_log_statistics(const struct guest *guest)
+{
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		if (guest->devices[i])
+			guest_device_log_statistics(guest->devices[i]);
+}
+
 bool guest_is_alive(struct guest *guest)
 {
 	return ioreq_is_alive(guest->server);

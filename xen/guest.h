@@ -61,6 +61,9 @@ const struct discovery_device *guest_next_device(const struct guest *guest, unsi
 /* Devices that serve it now. */
 unsigned guest_served(const struct guest *guest);
 
+/* A line of counters for each device. */
+void guest_log_statistics(const struct guest *guest);
+
 bool guest_is_empty(const struct guest *guest);
 uint16_t guest_domid(const struct guest *guest);
 

@@ -54,6 +54,7 @@ struct guest_device {
 	struct guest_worker worker;
 	struct device_eventfds fds;
 	sd_event_source *call, *error;
+	uint64_t reads, writes; /* of registers */
 	uint64_t calls_forwarded, replacements;
 
 	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
@@ -84,16 +85,19 @@ bool guest_device_access(struct guest_device *device, struct ioreq_access *acces
 	if (device->state == DEVICE_REPLACING && access->write && offset >= VIRTIO_MMIO_CONFIG)
 		goto hold;
 	if (!access->write) {
+		device->reads++;
 		access->value = mmio_read(&device->mmio, offset, access->size);
 		return true;
 	}
 	switch (mmio_write(&device->mmio, offset, access->size, access->value)) {
 	case MMIO_PENDING:
+		device->writes++;
 		device->pending_vcpu = (int)access->vcpu;
 		return false;
 	case MMIO_BUSY:
 		goto hold;
 	case MMIO_DONE:
+		device->writes++;
 		break;
 	}
 	/* A reset does not bring back a worker that cannot be started. */
@@ -721,6 +725,18 @@ void guest_device_let_go(struct guest_device *device)
 	guest_worker_release(&device->worker);
 	guest_device_unroute(device);
 	guest_device_free(device);
+}
+
+void guest_device_log_statistics(const struct guest_device *device)
+{
+#define U(value) ((unsigned long long)(value))
+	log_info("%s: statistics: domid=%u devid=%u serving=%d reads=%llu writes=%llu kicks=%llu "
+		 "interrupts=%llu raised=%llu lowered=%llu replacements=%llu",
+	    device->name, device->kept->device.domid, device->kept->device.devid,
+	    guest_device_serves(device), U(device->reads), U(device->writes),
+	    U(device->mmio.notifications), U(device->calls_forwarded), U(device->irq.raised),
+	    U(device->irq.lowered), U(device->replacements));
+#undef U
 }
 
 void guest_device_destroy(struct guest_device *device)

@@ -59,6 +59,9 @@ bool guest_device_access(struct guest_device *device, struct ioreq_access *acces
  * false: there is nothing to wait for. */
 bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), void *data);
 
+/* One line for scripts; gpudomd(8) says what it means. */
+void guest_device_log_statistics(const struct guest_device *device);
+
 /* Is its worker there, and ready? */
 bool guest_device_serves(const struct guest_device *device);
 

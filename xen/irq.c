@@ -44,4 +44,8 @@ void irq_set(struct irq_line *line, bool level)
 		return;
 	}
 	line->high = level;
+	if (level)
+		line->raised++;
+	else
+		line->lowered++;
 }

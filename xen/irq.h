@@ -14,7 +14,8 @@ struct irq_line {
 	const char *name;            /* of guest and device; not owned */
 	uint32_t irq;                /* SPI as the guest's device tree counts: 32 and more */
 	bool high;
-	int call_fd; /* routed by the kernel; -1: none */
+	int call_fd;              /* routed by the kernel; -1: none */
+	uint64_t raised, lowered; /* by us, that is */
 	struct log_limit limit;
 };
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gpudomd on a fake Xen: guests are served, and go away at bad moments. */
+#include <sys/mman.h>
+
 #include "tests/xen/daemon_rig.h"
 
 /* -------------------------------------------------------------- it all goes well */
@@ -152,6 +154,51 @@ static void it_ends_after_the_first_guest_if_told_so(void **state)
 	assert_true(has(BACKEND "/state", NULL));
 }
 
+/* What daemon_log_statistics() says of @key, from the log's own words. */
+static unsigned long long logged(struct rig *rig, const char *key)
+{
+	char text[1024] = "", word[32], *at;
+	int log = memfd_create("log", MFD_CLOEXEC), err = dup(STDERR_FILENO);
+
+	assert_true(log >= 0 && err >= 0 && dup2(log, STDERR_FILENO) >= 0);
+	log_init(LOG_LEVEL_INFO, NULL);
+	daemon_log_statistics(rig->gpu_daemon);
+	log_init(LOG_LEVEL_ERROR, NULL);
+	dup2(err, STDERR_FILENO);
+	close(err);
+	assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
+	close(log);
+	assert_non_null(strstr(text, "guest clock, GPU 0: statistics: domid=2 devid=0 serving=1 "));
+	snprintf(word, sizeof(word), " %s=", key);
+	at = strstr(text, word);
+	assert_non_null(at);
+	return strtoull(at + strlen(word), NULL, 10);
+}
+
+static void accesses_are_counted(void **state)
+{
+	struct rig *rig = *state;
+	unsigned long long reads, writes, kicks, raised;
+
+	run_daemon(rig);
+	start_guest(rig);
+	bring_up(rig);
+	reads = logged(rig, "reads");
+	writes = logged(rig, "writes");
+	kicks = logged(rig, "kicks");
+	raised = logged(rig, "raised");
+	for (uint8_t i = 0; i < 10; i++) /* notify, acknowledge; read the interrupt's status */
+		assert_served(rig, 0, i);
+	rd(rig, VIRTIO_MMIO_STATUS);
+	assert_int_equal(logged(rig, "reads") - reads, 11);
+	assert_int_equal(logged(rig, "writes") - writes, 20);
+	assert_int_equal(logged(rig, "kicks") - kicks, 10);
+	assert_int_equal(logged(rig, "raised") - raised, 10);
+	assert_int_equal(logged(rig, "lowered"), logged(rig, "raised"));
+	assert_int_equal(logged(rig, "interrupts"), 10);
+	assert_int_equal(logged(rig, "replacements"), 0);
+}
+
 /* --------------------------------------------------------- the guest goes away */
 
 static void the_toolstack_does_not_wait(void **state)
@@ -220,6 +267,7 @@ int main(int argc, char **argv)
 		TEST(a_request_seen_in_the_kernels_hands_is_not_lost),
 		TEST(accesses_wait_for_the_worker),
 		TEST(requests_of_other_types),
+		TEST(accesses_are_counted),
 		TEST(a_second_guest_with_the_same_domain_id),
 		TEST(it_ends_after_the_first_guest_if_told_so),
 		TEST(the_toolstack_does_not_wait),
