@@ -282,9 +282,10 @@ static void discovery_forget(struct discovery *discovery, struct known_device *k
 	struct known_device **link = &discovery->devices;
 
 	discovery_watch_name(discovery, known, false);
-	while (*link != known)
+	while (*link && *link != known)
 		link = &(*link)->next;
-	*link = known->next;
+	if (*link)
+		*link = known->next;
 	discovery->count--;
 	free(known);
 }

@@ -449,8 +449,8 @@ bool fake_xen_answered(uint16_t domid, unsigned vcpu, uint64_t *value)
 int fake_eventfd_id(int fd, uint64_t *identity)
 {
 	char path[64], line[128];
-	unsigned long long id = 0;
-	int found = 0;
+	static const char key[] = "eventfd-id:";
+	bool found = false;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
@@ -458,9 +458,10 @@ int fake_eventfd_id(int fd, uint64_t *identity)
 	if (!file)
 		return -EBADF;
 	while (!found && fgets(line, sizeof(line), file))
-		found = sscanf(line, "eventfd-id: %llu", &id) == 1;
+		found = !strncmp(line, key, sizeof(key) - 1);
 	fclose(file);
-	*identity = id;
+	if (found)
+		*identity = strtoull(line + sizeof(key) - 1, NULL, 10);
 	return found ? 0 : -EINVAL;
 }
 

@@ -104,7 +104,7 @@ int xendevicemodel_restrict(xendevicemodel_handle *handle, domid_t domid)
 
 int xendevicemodel_nr_vcpus(xendevicemodel_handle *handle, domid_t domid, unsigned *vcpus)
 {
-	struct fake_guest *guest;
+	struct fake_guest *guest = NULL;
 	int error = fake_xen_enter(FAKE_XEN_NR_VCPUS);
 
 	if (!error)
@@ -138,7 +138,7 @@ static int create_server(struct fake_guest *guest, int buffered, ioservid_t *id)
 int xendevicemodel_create_ioreq_server(
     xendevicemodel_handle *handle, domid_t domid, int buffered, ioservid_t *id)
 {
-	struct fake_guest *guest;
+	struct fake_guest *guest = NULL;
 	int error = fake_xen_enter(FAKE_XEN_CREATE_SERVER);
 
 	if (!error)
@@ -151,8 +151,8 @@ int xendevicemodel_create_ioreq_server(
 int xendevicemodel_get_ioreq_server_info(xendevicemodel_handle *handle, domid_t domid,
     ioservid_t id, xen_pfn_t *ioreq, xen_pfn_t *buffered, evtchn_port_t *port)
 {
-	struct fake_guest *guest;
-	struct fake_server *server;
+	struct fake_guest *guest = NULL;
+	struct fake_server *server = NULL;
 	int error = fake_xen_enter(FAKE_XEN_SERVER_INFO);
 
 	if (!error)
@@ -168,8 +168,8 @@ int xendevicemodel_get_ioreq_server_info(xendevicemodel_handle *handle, domid_t 
 int xendevicemodel_set_ioreq_server_state(
     xendevicemodel_handle *handle, domid_t domid, ioservid_t id, int enabled)
 {
-	struct fake_guest *guest;
-	struct fake_server *server;
+	struct fake_guest *guest = NULL;
+	struct fake_server *server = NULL;
 	int error = fake_xen_enter(FAKE_XEN_SERVER_STATE);
 
 	if (!error)
@@ -187,8 +187,8 @@ int xendevicemodel_set_ioreq_server_state(
 
 int xendevicemodel_destroy_ioreq_server(xendevicemodel_handle *handle, domid_t domid, ioservid_t id)
 {
-	struct fake_guest *guest;
-	struct fake_server *server;
+	struct fake_guest *guest = NULL;
+	struct fake_server *server = NULL;
 	int error = fake_xen_enter(FAKE_XEN_DESTROY_SERVER);
 
 	if (!error)
@@ -228,8 +228,8 @@ static int map_range(struct fake_server *server, int mmio, uint64_t start, uint6
 int xendevicemodel_map_io_range_to_ioreq_server(xendevicemodel_handle *handle, domid_t domid,
     ioservid_t id, int mmio, uint64_t start, uint64_t end)
 {
-	struct fake_guest *guest;
-	struct fake_server *server;
+	struct fake_guest *guest = NULL;
+	struct fake_server *server = NULL;
 	int error = fake_xen_enter(FAKE_XEN_MAP_RANGE);
 
 	if (!error)
@@ -257,8 +257,8 @@ static int unmap_range(struct fake_server *server, uint64_t start, uint64_t end)
 int xendevicemodel_unmap_io_range_from_ioreq_server(xendevicemodel_handle *handle, domid_t domid,
     ioservid_t id, int mmio, uint64_t start, uint64_t end)
 {
-	struct fake_guest *guest;
-	struct fake_server *server;
+	struct fake_guest *guest = NULL;
+	struct fake_server *server = NULL;
 	int error = fake_xen_enter(FAKE_XEN_UNMAP_RANGE);
 
 	if (!error)
@@ -275,7 +275,7 @@ int xendevicemodel_unmap_io_range_from_ioreq_server(xendevicemodel_handle *handl
 int xendevicemodel_set_irq_level(
     xendevicemodel_handle *handle, domid_t domid, unsigned irq, unsigned level)
 {
-	struct fake_guest *guest;
+	struct fake_guest *guest = NULL;
 	int error = fake_xen_enter(FAKE_XEN_SET_IRQ_LEVEL);
 
 	if (!error)
@@ -340,7 +340,7 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory
     void **address, int prot, int flags)
 {
 	xenforeignmemory_resource_handle *resource = NULL;
-	struct fake_guest *guest;
+	struct fake_guest *guest = NULL;
 	int error = fake_xen_enter(FAKE_XEN_MAP_RESOURCE);
 
 	if (!error)
@@ -359,7 +359,7 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory
 int xenforeignmemory_unmap_resource(
     xenforeignmemory_handle *handle, xenforeignmemory_resource_handle *resource)
 {
-	struct fake_guest *guest;
+	struct fake_guest *guest = NULL;
 
 	if (!resource)
 		return 0;

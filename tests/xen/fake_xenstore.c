@@ -225,7 +225,7 @@ void fake_xenstore_write_bytes(const char *path, const void *value, size_t size)
 			node = &store->nodes[i];
 	assert(node);
 	node->used = true;
-	strcpy(node->path, path);
+	snprintf(node->path, sizeof(node->path), "%s", path);
 	memcpy(node->value, value, size);
 	node->value[size] = '\0';
 	node->size = size;
@@ -336,7 +336,7 @@ bool xs_watch(struct xs_handle *xs, const char *path, const char *token)
 		i++;
 	assert(i < WATCHES && strlen(path) < PATH_BYTES);
 	xs->connection->watches[i].used = true;
-	strcpy(xs->connection->watches[i].path, path);
+	snprintf(xs->connection->watches[i].path, PATH_BYTES, "%s", path);
 	push(xs->connection, path); /* each watch fires at once */
 	return fake_leave(0);
 }
