@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/ioreq.h>
@@ -308,7 +309,45 @@ static void script_end(struct script *script, xenforeignmemory_resource_handle *
 	SAY("unmap", xenforeignmemory_unmap_resource(script->memory, resource));
 }
 
-void xen_script(FILE *out, uint16_t domid)
+/* Of a domain that has died with its page mapped. */
+static void script_zombie(struct script *script, void (*die)(void *data), void *data)
+{
+	const unsigned frame = XENMEM_resource_ioreq_server_frame_ioreq(0);
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+	xendevicemodel_handle *dm = script->dm;
+	xenforeignmemory_resource_handle *resource;
+	void *page;
+	ioservid_t id;
+	int port;
+
+	SAY("create", xendevicemodel_create_ioreq_server(dm, script->domid, 0, &id));
+	resource = map(script, script->domid, id, frame, &page);
+	SAY("map the page", resource ? 0 : -1);
+	if (!resource)
+		return;
+	script->page = page;
+	SAY("enable", xendevicemodel_set_ioreq_server_state(dm, script->domid, id, 1));
+	port = bind_port(script, script->evtchn);
+	SAY("bind", port);
+	fprintf(script->out, "the guest dies\n");
+	die(data);
+	SAY("vCPUs", xendevicemodel_nr_vcpus(dm, script->domid, &script->vcpus));
+	SAY("info", xendevicemodel_get_ioreq_server_info(dm, script->domid, id, NULL, NULL, NULL));
+	SAY("create", xendevicemodel_create_ioreq_server(dm, script->domid, 0, &id));
+	SAY("claim", claim(script, 0, BASE, BASE + 0x1ff));
+	SAY("notify", xenevtchn_notify(script->evtchn, (evtchn_port_t)port));
+	SAY("unbind", xenevtchn_unbind(script->evtchn, (evtchn_port_t)port));
+	SAY("bind", bind_port(script, script->evtchn));
+	SAY("unmap", xenforeignmemory_unmap_resource(script->memory, resource));
+	/* Xen takes its time to forget it. */
+	for (unsigned i = 0;
+	     i < 200 && xendevicemodel_nr_vcpus(dm, script->domid, &script->vcpus) == 0; i++)
+		nanosleep(&pause, NULL);
+	SAY("vCPUs", xendevicemodel_nr_vcpus(dm, script->domid, &script->vcpus));
+	SAY("bind", xenevtchn_bind_interdomain(script->evtchn, script->domid, 1));
+}
+
+void xen_script(FILE *out, uint16_t domid, void (*die)(void *data), void *data)
 {
 	struct script *script = &(struct script){ .out = out, .domid = domid };
 	xenforeignmemory_resource_handle *resource;
@@ -330,6 +369,7 @@ void xen_script(FILE *out, uint16_t domid)
 		script_grants(script);
 		script_restrictions(script);
 		script_end(script, resource);
+		script_zombie(script, die, data);
 	}
 	close(script->privcmd);
 	xenevtchn_close(script->evtchn);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* @domid: a guest that is paused and has no IOREQ server; it is left so. */
-void xen_script(FILE *out, uint16_t domid);
+/* @domid: a guest that is paused and has no IOREQ server. In the end, @die lets its domain die. */
+void xen_script(FILE *out, uint16_t domid, void (*die)(void *data), void *data);
 
 #endif

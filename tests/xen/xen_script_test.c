@@ -27,6 +27,11 @@ static char *read_expected(void)
 	return text;
 }
 
+static void die(void *data)
+{
+	fake_xen_destroy_guest(FAKE_XEN_GUEST);
+}
+
 static void the_fake_answers_as_xen_does(void **state)
 {
 	char *text = NULL, *expected = read_expected();
@@ -36,7 +41,7 @@ static void the_fake_answers_as_xen_does(void **state)
 	fake_xen_reset(2);
 	fake_xen.eventfds = true;
 	fake_gntdev_reset(4);
-	xen_script(out, FAKE_XEN_GUEST);
+	xen_script(out, FAKE_XEN_GUEST, die, NULL);
 	fclose(out);
 	if (strcmp(text, expected) != 0)
 		fputs(text, stderr);
@@ -46,7 +51,7 @@ static void the_fake_answers_as_xen_does(void **state)
 	assert_int_equal(fake_xen_servers(), 0);
 	assert_int_equal(fake_xen_bound(), 0);
 	assert_int_equal(fake_xen_irqfds(), 0);
-	assert_int_equal(fake_guest(FAKE_XEN_GUEST)->mapped, 0);
+	assert_null(fake_xen_find(FAKE_XEN_GUEST));
 	fake_gntdev_finish();
 	fake_xen_finish();
 	free(text);

@@ -44,7 +44,7 @@ for t in ${*:-served script many faults flask silo dummy no-ioreq}; do
 	cycles) run cycles 900 cycles -e "cycles=${CYCLES:-50}" ;;
 	faults) run faults 900 faults ;;
 	measure) run measure 900 measure ;;
-	script) run script 120 script ;;
+	script) run script 240 script ;;
 	policy)
 		"$here/mutate-flask.sh" "$tb/mutants"
 		run policy 1800 policy -a "$tb/mutants" -a "$tb/gpudom-policy-foreign.bin" -e "only=${ONLY:-}" -e "first=${FIRST:-1}"
