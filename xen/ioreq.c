@@ -20,7 +20,8 @@
 #include "xen/privcmd.h"
 
 #define LOOK_AGAIN_USEC 500
-#define SERVERS_MAX 8 /* of a guest; Xen's MAX_NR_IOREQ_SERVERS */
+#define DEVICE_SIZE 0x200 /* of the registers of a virtio-mmio device */
+#define SERVERS_MAX 8     /* of a guest; Xen's MAX_NR_IOREQ_SERVERS */
 
 _Static_assert(IOREQ_VCPUS_MAX == 4096 / sizeof(struct ioreq), "requests in one page");
 
@@ -244,7 +245,7 @@ int ioreq_claim(struct ioreq_server *server, uint64_t base, uint64_t size)
 {
 	if (xendevicemodel_map_io_range_to_ioreq_server(server->devicemodel, server->options.domid,
 		server->state->id, 1, base, base + size - 1) < 0 &&
-	    !(server->adopted && errno == EEXIST))
+	    errno != EEXIST) /* it has it already */
 		return ioreq_failed(server, DIAGNOSE_DEVICE_MODEL, "claim the device's range");
 	return 0;
 }
@@ -508,7 +509,7 @@ int ioreq_adopt(const struct ioreq_options *options, int evtchn, struct ioreq_se
 static bool ioreq_has_claimed(struct ioreq_server *server, ioservid_t id, uint64_t base)
 {
 	uint16_t domid = server->options.domid;
-	uint64_t byte = base + 0x1ff;
+	uint64_t byte = base + DEVICE_SIZE - 1;
 
 	if (xendevicemodel_map_io_range_to_ioreq_server(
 		server->devicemodel, domid, id, 1, byte, byte) < 0)
@@ -538,7 +539,7 @@ bool ioreq_was_found(const struct ioreq_server *server)
 
 /* ------------------------------------------------------------------- a new one */
 
-static int ioreq_set_up(struct ioreq_server *server)
+static int ioreq_set_up(struct ioreq_server *server, uint64_t base)
 {
 	ioservid_t id;
 	int error;
@@ -548,7 +549,10 @@ static int ioreq_set_up(struct ioreq_server *server)
 		return ioreq_failed(server, DIAGNOSE_CREATE_SERVER, "create an IOREQ server");
 	server->created = true;
 	server->state->id = id;
-	error = ioreq_map_page(server);
+	/* At once: a successor knows it by its range, if we end before anything is kept. */
+	error = ioreq_claim(server, base, DEVICE_SIZE);
+	if (!error)
+		error = ioreq_map_page(server);
 	if (!error)
 		error = ioreq_bind_vcpus(server);
 	return error ? error : ioreq_watch(server);
@@ -565,7 +569,7 @@ int ioreq_create(const struct ioreq_options *options, uint64_t base, struct iore
 	if (!error)
 		error = ioreq_find(server, base);
 	if (error == -ENOENT)
-		error = ioreq_set_up(server);
+		error = ioreq_set_up(server, base);
 	if (error) {
 		ioreq_destroy(server);
 		return error;

@@ -49,7 +49,8 @@ struct ioreq_options {
 	void *data;
 };
 
-/* Creates the server and binds the vCPUs' event channels; or, where one of this domain's servers
+/* Creates the server, claims for it the virtio-mmio device at @base, and binds the vCPUs' event
+ * channels; or, where one of this domain's servers
  * has claimed the device at @base already, because a predecessor of this process left it, takes
  * that one over (ioreq_was_found()). What fails is logged with its cure; -errno. */
 int ioreq_create(const struct ioreq_options *options, uint64_t base, struct ioreq_server **server);
@@ -78,7 +79,7 @@ int ioreq_evtchn_fd(const struct ioreq_server *server);
  * out. Accepts NULL. */
 void ioreq_destroy(struct ioreq_server *server);
 
-/* Claims [base, base + size). A server that was taken over may have it already. */
+/* Claims [base, base + size), if the server does not have it already. */
 int ioreq_claim(struct ioreq_server *server, uint64_t base, uint64_t size);
 void ioreq_release(struct ioreq_server *server, uint64_t base, uint64_t size);
 

@@ -21,6 +21,7 @@ struct restart_rig {
 	struct fake_keeper keeper;
 	pid_t daemon; /* 0: none */
 	unsigned turns, kill_at;
+	unsigned die_at_call; /* of the daemon's calls of Xen, from its start on; 0: at none */
 	/* The kernel forgets an irqfd when the last descriptor of the eventfd is closed. The fake
 	 * cannot see that. */
 	unsigned dead_irqfds;
@@ -34,6 +35,14 @@ static int daemon_told_to_end(
 	return sd_event_exit(data, 0);
 }
 
+static unsigned calls_to_go; /* in the daemon's process */
+
+static void die_at_call(enum fake_xen_call call)
+{
+	if (--calls_to_go == 0)
+		raise(SIGKILL);
+}
+
 static void daemon_main(struct restart_rig *r, char **names) __attribute__((noreturn));
 
 static void daemon_main(struct restart_rig *r, char **names)
@@ -44,6 +53,8 @@ static void daemon_main(struct restart_rig *r, char **names)
 	sigset_t signals;
 	int result;
 
+	calls_to_go = r->die_at_call;
+	fake_xen_on_call = calls_to_go ? die_at_call : NULL;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -79,6 +90,15 @@ static void start_daemon(struct restart_rig *r)
 	free(names);
 }
 
+static void daemon_has_ended(struct restart_rig *r)
+{
+	r->daemon = 0;
+	/* The kernel unmaps what it had, which the fake does not know. */
+	fake_guest(FAKE_XEN_GUEST)->mapped = 0;
+	fake_xen_handles(); /* counts, and forgets those of dead processes */
+	fake_keeper_drain(&r->keeper);
+}
+
 static void end_daemon(struct restart_rig *r, int signal)
 {
 	int status;
@@ -86,10 +106,7 @@ static void end_daemon(struct restart_rig *r, int signal)
 	kill(r->daemon, signal);
 	assert_int_equal(waitpid(r->daemon, &status, 0), r->daemon);
 	assert_int_equal(status, signal == SIGTERM ? 0 : W_EXITCODE(0, signal));
-	r->daemon = 0;
-	/* The kernel unmaps what it had, which the fake does not know. */
-	fake_guest(FAKE_XEN_GUEST)->mapped = 0;
-	fake_keeper_drain(&r->keeper);
+	daemon_has_ended(r);
 }
 
 static void restart(struct restart_rig *r)
@@ -106,6 +123,11 @@ static void before_turn(struct rig *rig)
 
 	if (r->daemon && ++r->turns == r->kill_at)
 		restart(r);
+	if (r->die_at_call && waitpid(r->daemon, NULL, WNOHANG) == r->daemon) {
+		r->die_at_call = 0;
+		daemon_has_ended(r);
+		start_daemon(r);
+	}
 }
 
 /* What happens in shared memory wakes nobody here. */
@@ -435,6 +457,41 @@ static void killed_at_any_time(void **state)
 	assert_all_gone(r);
 }
 
+/* While it sets a guest up: there is one server with its ports in the end, and nothing else. */
+static void killed_at_each_call(void **state)
+{
+	struct restart_rig *r = *state;
+	unsigned nth = 0, left = 0;
+	bool died;
+
+	do {
+		end_daemon(r, SIGKILL);
+		fake_keeper_remove(&r->keeper, NULL);
+		fake_xen_destroy_guest(FAKE_XEN_GUEST);
+		memset(fake_xen.irqfds, 0, sizeof(fake_xen.irqfds)); /* see dead_irqfds */
+		fake_xenstore_remove("/local/domain/1/backend/virtio/2");
+		fake_xen_create_guest(FAKE_XEN_GUEST, 2);
+		r->die_at_call = ++nth;
+		start_daemon(r);
+		start_guest(&r->rig);
+		assert_int_equal(rd(&r->rig, VIRTIO_MMIO_DEVICE_ID), 16);
+		wr(&r->rig, VIRTIO_MMIO_STATUS, 0);
+		assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), 0);
+		WAIT_FOR(&r->rig, r->keeper.count == KEPT);
+		/* Between its creation and its first range, a server cannot be told from those of
+		 * other backends: one that does nothing is left until the guest goes. */
+		assert_in_range(fake_xen_servers(), 1, 2);
+		left += fake_xen_servers() - 1;
+		assert_int_equal(fake_xen_bound(), 2);
+		assert_int_equal(fake_xen_ranges(), 1);
+		assert_int_equal(fake_guest(FAKE_XEN_GUEST)->woken_for_nothing, 0);
+		died = !r->die_at_call;
+		r->die_at_call = 0;
+	} while (died);
+	assert_in_range(nth, 20, 60);
+	assert_int_equal(left, 1);
+}
+
 static void the_worker_dies_as_well(void **state)
 {
 	struct restart_rig *r = *state;
@@ -608,6 +665,7 @@ int main(int argc, char **argv)
 		RESTART_TEST(killed_while_a_reset_was_under_way),
 		RESTART_TEST(killed_while_the_driver_started),
 		RESTART_TEST(killed_at_any_time),
+		RESTART_TEST(killed_at_each_call),
 		RESTART_TEST(the_worker_dies_as_well),
 		RESTART_TEST(the_guest_dies_while_nobody_is_there),
 		RESTART_TEST(the_device_is_taken_away_while_nobody_is_there),
