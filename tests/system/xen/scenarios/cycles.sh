@@ -18,7 +18,7 @@ one_cycle() {
 	2)
 		# In the first seconds of its boot: in the driver's probe, or about it.
 		/share/gpudom-unpause guest 60 || return
-		usleep $((($1 * 37 % 40) * 50000))
+		sleep $(($1 * 37 % 20 / 10)).$(($1 * 37 % 10))
 		;;
 	3)
 		/share/gpudom-unpause guest 60 && wait_until 60 booted guest || return
@@ -26,7 +26,7 @@ one_cycle() {
 	4)
 		/share/gpudom-unpause guest 60 && wait_until 60 booted guest || return
 		type_to guest '/share/bin/flips 808080 </dev/null'
-		usleep $((($1 * 37 % 40) * 50000))
+		sleep $(($1 * 37 % 20 / 10)).$(($1 * 37 % 10))
 		;;
 	esac
 	xl destroy guest 2>/tmp/destroy.log && [ ! -s /tmp/destroy.log ]
