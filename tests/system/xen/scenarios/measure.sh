@@ -1,31 +1,34 @@
 # SPDX-License-Identifier: MIT
 # Sourced in dom0: measures, in counts where possible, as times under emulation say little.
 
-value() { sed -n "s/^$1 //p" /tmp/measured; }
+# of NAME: what the worker has counted; of_gpudomd NAME.
+of() { sed -n "s/^gpudom-worker\.$1 //p" /tmp/measured; }
+of_gpudomd() { sed -n "s/^gpudomd\.$1 //p" /tmp/measured; }
 begin() { run_in gpudom 60 '/share/gpudom-measure begin'; }
 end() {
 	run_in gpudom 60 '/share/gpudom-measure end'
 	cp /tmp/gpudom.out /tmp/measured
 	cp /tmp/measured "/share/out/measured-$1"
 }
-# per N WORD: so many calls, a thousandth's precision.
+# per COUNT N
 per() { awk -v n="${1:-0}" -v d="${2:-0}" 'BEGIN { if (d > 0) printf "%.3g", n / d; else printf "-" }'; }
 
-# table NAME FRAMES
+# table NAME: of what begin and end have seen.
 table() {
-	f=$2 c=$(value commands)
-	say "$1: $c commands, $f frames"
-	say "  a frame: $(per "$(value map_calls)" "$f") maps, $(per "$(value unmap_calls)" "$f") unmaps, $(per "$(value copy_calls)" "$f") grant copies, $(per "$(value gpudom-worker.ioctl)" "$f") ioctls of the worker"
-	say "  a command: $(per "$(value copy_calls)" "$c") grant copies, $(per "$(value gpudomd.ioctl)" "$c") ioctls of gpudomd, $(per "$(value gpudom-worker.ioctl)" "$c") of the worker"
-	say "  a batch ($(value interrupts) interrupts): $(per $(($(value map_calls) + $(value unmap_calls) + $(value copy_calls))) "$(value interrupts)") hypercalls for memory"
-	say "  1000 commands: $(per "$(value interrupts)000" "$c") interrupts; gpudomd: $(per "$(value gpudomd.ioctl)000" "$c") ioctls, $(per "$(value gpudomd.epoll_pwait)000" "$c") wake-ups"
+	f=$(of frames) c=$(of commands) b=$(of batches)
+	memory=$(($(of map_calls) + $(of unmap_calls) + $(of copy_calls)))
+	traps=$(($(of_gpudomd reads) + $(of_gpudomd writes)))
+	say "$1: $f frames, $c commands in $b batches"
+	say "  a frame: $(per "$(of map_calls)" "$f") map, $(per "$(of unmap_calls)" "$f") unmap, $(per "$(of copy_calls)" "$f") copy calls; a batch: $(per $memory "$b") of all; a command: $(per $memory "$c")"
+	say "  1000 commands: $(per "$traps"000 "$c") register traps, of these $(per "$(of_gpudomd kicks)"000 "$c") kicks; $(per "$(of interrupts)"000 "$c") interrupts"
+	say "  calls to the kernel for 1000 commands: gpudomd: $(per "$(of_gpudomd call.ioctl)"000 "$c") ioctls, $(per "$(of_gpudomd call.epoll_pwait)"000 "$c") waits; worker: $(per "$(of call.ioctl)"000 "$c") ioctls, $(per "$(of call.epoll_pwait)"000 "$c") waits"
 }
 measure_2d() {
 	begin
 	run_in guest 200 '/share/bin/flips -n 200 336699'
 	grep 'flips in' /tmp/guest.out | while read -r line; do say "  $line"; done
 	end "2d-$1"
-	table "2D flips, $1" "$(value frames)"
+	table "2D flips, $1"
 }
 stall() { run_in guest 60 '/share/bin/kicks 0x2000000 300' && say "a kick, $1: $(sed -n 's/^guest: //p' /tmp/guest.out)"; }
 
@@ -42,7 +45,7 @@ for how in '' --ioeventfd; do
 	begin
 	run_in guest 30 '/share/bin/flips -b'
 	end attach
-	say "attach of 1920x1080: $(value map_calls) map calls of $(value pages_mapped) pages, $(value unmap_calls) unmaps, $(value copy_calls) grant copies, $(value commands) commands"
+	say "attach of 1920x1080: $(of map_calls) map calls of $(of pages_mapped) pages, $(of unmap_calls) unmaps, $(of copy_calls) copies, $(of commands) commands"
 	measure_2d "${how:-forwarded}"
 	run_in guest 20 'glmark2-es2-drm --visual-config alpha=0 -b terrain:duration=1000 >/tmp/glmark2.log 2>&1 & echo $! >/tmp/glmark2.pid'
 	wait_until 60 run_in guest 20 'grep GL_RENDERER /tmp/glmark2.log'
@@ -54,7 +57,7 @@ for how in '' --ioeventfd; do
 	begin
 	sleep 20
 	end "gl-${how:-forwarded}"
-	table "3D (glmark2 build), ${how:-forwarded}" "$(value frames)"
+	table "3D (glmark2 build), ${how:-forwarded}"
 	run_in guest 20 'kill -9 $(cat /tmp/glmark2.pid)'
 	xl destroy guest
 	gpudom_log
