@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|script|many|cycles|faults|policy|flask|silo|dummy|no-ioreq|measure]...
+# usage: test.sh [served|script|many|cycles|faults|foreign|policy|flask|silo|dummy|no-ioreq|measure]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
@@ -8,6 +8,7 @@
 #   many       three guests at once, on two CPUs; one goes and comes back; what FLASK refuses gpudom
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
+#   foreign    a guest that does not grant its memory
 #   policy     the FLASK policy without each of its permissions in turn: what breaks
 #   flask, silo, dummy, no-ioreq
 #              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
@@ -43,6 +44,7 @@ for t in ${*:-served script many faults flask silo dummy no-ioreq}; do
 	many) run many 600 many ;;
 	cycles) run cycles 900 cycles -e "cycles=${CYCLES:-50}" ;;
 	faults) run faults 900 faults ;;
+	foreign) run foreign 480 foreign -p "$tb/gpudom-policy-foreign.bin" ;;
 	measure) run measure 900 measure ;;
 	script) run script 240 script ;;
 	policy)
