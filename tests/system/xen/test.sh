@@ -14,7 +14,7 @@
 #              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
 #   measure    prints counts and times; not among those that run by default
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
-# minutes; later ones take 5.
+# minutes; later ones take 20 to 40, as busy as the machine is.
 . "$(dirname -- "$0")/env.sh"
 
 "$here/build.sh"

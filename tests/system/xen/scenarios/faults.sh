@@ -104,5 +104,34 @@ check "  guest draws in 2D and 3D" end_in guest 60
 guests_away
 same_as_before() { counts /share/out/counts-after && same_counts /share/out/counts-before /share/out/counts-after; }
 check "nothing is left over" same_as_before
+gpudom_log
+
+# --- nobody keeps descriptors: the next gpudomd finds the guest's IOREQ server
+stop='pkill -x gpudom-keeper; while pgrep -x gpudomd || pgrep -x gpudom-worker; do sleep 0.2; done'
+check "gpudom-keeper ends" run_in gpudom 60 "$stop"
+run_in gpudom 10 "/share/gpudom-start faults.conf"
+start -p red memory=256
+check "red: its GPU is served" /share/gpudom-unpause red 90
+check "red boots" wait_until 120 booted red
+run_in gpudom 30 'pkill -9 -x gpudomd; while pgrep -x gpudom-worker; do sleep 0.2; done'
+begin_in red '/share/bin/kicks 0x2000000 5'
+run_in gpudom 10 "/share/gpudom-start faults.conf"
+check "kill -9 of a gpudomd that nobody keeps: red's CPU goes on with the next one" end_in red 60
+check "red's driver, bound again, finds a GPU" run_in red 60 \
+	'cd /sys/bus/virtio/drivers/virtio_gpu; echo virtio0 >unbind; echo virtio0 >bind; [ -e virtio0 ]'
+: >/share/out/guest-red.log
+type_to red '/share/bin/flips c02010 </dev/null'
+check "red draws again" red_is_right
+xl destroy red 2>/tmp/destroy.log
+check "xl destroy red goes without an error" [ ! -s /tmp/destroy.log ]
+same_but_keeper() {
+	counts /share/out/counts-plain
+	grep -v 'keeper\|processes' /share/out/counts-before >/tmp/before
+	grep -v 'keeper\|processes' /share/out/counts-plain >/tmp/plain
+	cp /share/out/counts-before.xenstore /tmp/before.xenstore
+	cp /share/out/counts-plain.xenstore /tmp/plain.xenstore
+	same_counts /tmp/before /tmp/plain
+}
+check "nothing is left over" same_but_keeper
 check "FLASK has refused nothing" no_avc
 gpudom_log
