@@ -39,7 +39,7 @@ one_cycle 4
 counts /share/out/counts-before
 while read -r line; do say "  $line"; done </share/out/counts-before
 
-i=0 bad=0 t0=$(up)
+i=0 bad=0 begun=$(up)
 while [ $i -lt "$cycles" ]; do
 	i=$((i + 1))
 	one_cycle $i || {
@@ -48,7 +48,7 @@ while [ $i -lt "$cycles" ]; do
 		xl destroy guest 2>/dev/null
 	}
 done
-check "$cycles guests came and went, at any moment of their lives (in $(since "$t0") s)" [ $bad = 0 ]
+check "$cycles guests came and went, at any moment of their lives (in $(since "$begun") s)" [ $bad = 0 ]
 check "nothing is left of them" same_as_before cycles
 
 # The settings are the same for all guests, so gpudomd need not know a new domain's name: it

@@ -4,8 +4,8 @@
 # of NAME: what the worker has counted; of_gpudomd NAME.
 of() { sed -n "s/^gpudom-worker\.$1 //p" /tmp/measured; }
 of_gpudomd() { sed -n "s/^gpudomd\.$1 //p" /tmp/measured; }
-begin() { run_in gpudom 60 '/share/gpudom-measure begin'; }
-end() {
+begin_measure() { run_in gpudom 60 '/share/gpudom-measure begin'; }
+end_measure() {
 	run_in gpudom 60 '/share/gpudom-measure end'
 	cp /tmp/gpudom.out /tmp/measured
 	cp /tmp/measured "/share/out/measured-$1"
@@ -24,10 +24,10 @@ table() {
 	say "  calls to the kernel for 1000 commands: gpudomd: $(per "$(of_gpudomd call.ioctl)"000 "$c") ioctls, $(per "$(of_gpudomd call.epoll_pwait)"000 "$c") waits; worker: $(per "$(of call.ioctl)"000 "$c") ioctls, $(per "$(of call.epoll_pwait)"000 "$c") waits"
 }
 measure_2d() {
-	begin
+	begin_measure
 	run_in guest 200 '/share/bin/flips -n 200 336699'
 	grep 'flips in' /tmp/guest.out | while read -r line; do say "  $line"; done
-	end "2d-$1"
+	end_measure "2d-$1"
 	table "2D flips, $1"
 }
 stall() { run_in guest 60 '/share/bin/kicks 0x2000000 300' && say "a kick, $1: $(sed -n 's/^guest: //p' /tmp/guest.out)"; }
@@ -42,9 +42,9 @@ for how in '' --ioeventfd; do
 	run_in gpudom 20 'for p in gpudomd gpudom-worker; do echo "$p $(sed -n "s/^Pss: *//p" /proc/$(pgrep -x $p)/smaps_rollup), private $(awk "/^Private/ { n += \$2 } END { print n }" /proc/$(pgrep -x $p)/smaps_rollup) kB"; done'
 	while read -r line; do say "memory with an idle guest: $line"; done </tmp/gpudom.out
 	stall "idle${how:+, $how}"
-	begin
+	begin_measure
 	run_in guest 30 '/share/bin/flips -b'
-	end attach
+	end_measure attach
 	say "attach of 1920x1080: $(of map_calls) map calls of $(of pages_mapped) pages, $(of unmap_calls) unmaps, $(of copy_calls) copies, $(of commands) commands"
 	measure_2d "${how:-forwarded}"
 	run_in guest 20 'glmark2-es2-drm --visual-config alpha=0 -b terrain:duration=1000 >/tmp/glmark2.log 2>&1 & echo $! >/tmp/glmark2.pid'
@@ -54,9 +54,9 @@ for how in '' --ioeventfd; do
 	run_in guest 20 'kill -9 $(cat /tmp/glmark2.pid); sleep 1'
 	run_in guest 20 'glmark2-es2-drm --visual-config alpha=0 -b build:duration=1000 >/tmp/glmark2.log 2>&1 & echo $! >/tmp/glmark2.pid'
 	sleep 30
-	begin
+	begin_measure
 	sleep 20
-	end "gl-${how:-forwarded}"
+	end_measure "gl-${how:-forwarded}"
 	table "3D (glmark2 build), ${how:-forwarded}"
 	run_in guest 20 'kill -9 $(cat /tmp/glmark2.pid)'
 	xl destroy guest
