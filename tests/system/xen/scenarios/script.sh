@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Sourced in dom0: the real Xen answers tests/xen/xen_script.c as the fake one of `make check` does.
 
-same() { [ "$(cat "$1")" = "$(cat "$2")" ]; }
-
 prepare
 start gpudom && wait_until 60 booted gpudom || return
 start -p guest || return
