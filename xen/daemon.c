@@ -2,7 +2,6 @@
 #include "xen/daemon.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -211,11 +210,10 @@ static void daemon_adopt_guests(struct gpu_daemon *gpu_daemon)
 	const char *name;
 
 	while ((name = keep_next(keep, &position))) {
-		unsigned domid;
-		int end = 0;
+		char *end;
+		unsigned long domid = strtoul(name, &end, 10);
 
-		if (sscanf(name, "%u-state%n", &domid, &end) == 1 && end && !name[end] &&
-		    domid <= UINT16_MAX)
+		if (end != name && !strcmp(end, "-state") && domid <= UINT16_MAX)
 			daemon_adopt_guest(gpu_daemon, (uint16_t)domid);
 	}
 	keep_drop_rest(keep);

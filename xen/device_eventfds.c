@@ -30,23 +30,7 @@ void device_eventfds_init(struct device_eventfds *fds)
 		*device_eventfds_nth(fds, n, name) = -1;
 }
 
-int device_eventfds_open(
-    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device)
-{
-	char name[8];
-
-	for (unsigned n = 0; n < COUNT; n++) {
-		int *fd = device_eventfds_nth(fds, n, name);
-
-		*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (*fd < 0)
-			return -errno;
-		keep_push(keep, *fd, "%u-%u-%s", device->domid, device->devid, name);
-	}
-	return 0;
-}
-
-bool device_eventfds_take(
+static bool device_eventfds_take(
     struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device)
 {
 	bool complete = true;
@@ -61,6 +45,23 @@ bool device_eventfds_take(
 	if (!complete)
 		device_eventfds_drop(fds, keep, device);
 	return complete;
+}
+
+int device_eventfds_open(struct device_eventfds *fds, struct keep *keep,
+    const struct discovery_device *device, bool *new)
+{
+	char name[8];
+
+	*new = !device_eventfds_take(fds, keep, device);
+	for (unsigned n = 0; *new &&n < COUNT; n++) {
+		int *fd = device_eventfds_nth(fds, n, name);
+
+		*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (*fd < 0)
+			return -errno;
+		keep_push(keep, *fd, "%u-%u-%s", device->domid, device->devid, name);
+	}
+	return 0;
 }
 
 void device_eventfds_drop(

@@ -22,13 +22,10 @@ struct device_eventfds {
 /* All closed (-1). */
 void device_eventfds_init(struct device_eventfds *fds);
 
-/* New ones, pushed to @keep. -errno. */
-int device_eventfds_open(
-    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device);
-
-/* Those that a predecessor has left; false, and none, where one is missing. */
-bool device_eventfds_take(
-    struct device_eventfds *fds, struct keep *keep, const struct discovery_device *device);
+/* Those that a predecessor has left in @keep; where one is missing all are *@new, and pushed to
+ * @keep. -errno. */
+int device_eventfds_open(struct device_eventfds *fds, struct keep *keep,
+    const struct discovery_device *device, bool *new);
 
 /* For good; device_eventfds_close() leaves them to a successor. */
 void device_eventfds_drop(

@@ -24,9 +24,6 @@
 #define GPU_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor */
 #define QUEUE_SIZE 1024 /* without indirect tables, each page of a long command takes an entry */
 #define HELD_MAX 128    /* one access for each vCPU (ioreq.c) */
-#define STATUS_RUNNING                                                                        \
-	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
-	    VIRTIO_CONFIG_S_DRIVER_OK)
 
 enum guest_device_state {
 	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
@@ -523,14 +520,12 @@ static void guest_device_ready(void *data)
 		guest_device_released(device);
 		return;
 	}
-	if (device->kept->found) {
-		/* As far as its driver knows, it runs; but we do not know what it has set up. */
-		device->kept->registers.status = STATUS_RUNNING;
-		mmio_break(&device->mmio);
-	}
+	if (device->kept->found)
+		mmio_lose(&device->mmio);
+	device->options.serving(device->options.data, device);
+	/* Before this, a successor begins anew. */
 	device->kept->features = features;
 	device->kept->served = true;
-	device->options.serving(device->options.data, device);
 	guest_device_retry(device);
 }
 
@@ -631,28 +626,21 @@ static void guest_device_take_over(struct guest_device *device)
 		guest_device_replace(device);
 }
 
-static int guest_device_open_eventfds(struct guest_device *device)
-{
-	struct keep *keep = device->options.keep;
-	int error = 0;
-
-	if (!device_eventfds_take(&device->fds, keep, &device->kept->device)) {
-		/* A worker that is there has others. */
-		device->kept->frontend.settled = false;
-		error = device_eventfds_open(&device->fds, keep, &device->kept->device);
-	}
-	return error ? error : guest_device_route(device);
-}
-
 static int guest_device_set_up(struct guest_device *device)
 {
+	const struct discovery_device *description = &device->kept->device;
 	/* First of all: what the guest touches before that is a data abort. */
-	int error = ioreq_claim(device->options.server, device->kept->device.base, MMIO_SIZE);
+	int error = ioreq_claim(device->options.server, description->base, MMIO_SIZE);
+	bool new;
 
 	if (error)
 		return error;
 	device->claimed = true;
-	error = guest_device_open_eventfds(device);
+	error = device_eventfds_open(&device->fds, device->options.keep, description, &new);
+	/* A predecessor's worker has others. */
+	device->kept->frontend.settled &= !new;
+	if (!error)
+		error = guest_device_route(device);
 	if (error) {
 		log_error("%s: cannot make eventfds: %s", device->name, strerror(-error));
 		return error;

@@ -44,7 +44,9 @@ int keep_create(int first, char **names, struct keep **out)
 		return -ENOMEM;
 	}
 	if (getenv("NOTIFY_SOCKET"))
-		keep->kind = !store ? KEEP_UNKNOWN : atoi(store) > 0 ? KEEP_KEPT : KEEP_NOBODY;
+		keep->kind = !store                        ? KEEP_UNKNOWN
+			     : strtol(store, NULL, 10) > 0 ? KEEP_KEPT
+							   : KEEP_NOBODY;
 	keep->names = names;
 	keep->count = count;
 	for (unsigned i = 0; i < count; i++)

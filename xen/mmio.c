@@ -54,6 +54,13 @@ void mmio_break(struct mmio *mmio)
 		mmio_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
+void mmio_lose(struct mmio *mmio)
+{
+	mmio->state->status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			      VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+	mmio_break(mmio);
+}
+
 static void mmio_wrong(struct mmio *mmio, const char *what)
 {
 	mmio->bad_accesses++;

@@ -118,6 +118,9 @@ bool mmio_running(const struct mmio *mmio);
 /* A device that serves no more: DEVICE_NEEDS_RESET, and a configuration interrupt. */
 void mmio_break(struct mmio *mmio);
 
+/* The same for one that its driver may have set up, in a way that is not known any more. */
+void mmio_lose(struct mmio *mmio);
+
 /* Replaces the first @size bytes of the configuration space. With @notify, tells the driver if
  * that changed anything. */
 void mmio_set_config(struct mmio *mmio, const void *from, uint32_t size, bool notify);

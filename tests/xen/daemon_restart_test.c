@@ -178,7 +178,8 @@ static int tear_down_restart(void **state)
 
 static pid_t worker_pid(struct restart_rig *r)
 {
-	int pidfd = fake_keeper_find(&r->keeper, "2-0-pid"), pid = 0;
+	int pidfd = fake_keeper_find(&r->keeper, "2-0-pid");
+	pid_t pid = 0;
 	char path[64], line[128];
 	FILE *file;
 
@@ -187,8 +188,8 @@ static pid_t worker_pid(struct restart_rig *r)
 	file = fopen(path, "r");
 	assert_non_null(file);
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
+		if (!strncmp(line, "Pid:", 4))
+			pid = (pid_t)strtol(line + 4, NULL, 10);
 	fclose(file);
 	assert_true(pid > 0);
 	return pid;
@@ -197,7 +198,7 @@ static pid_t worker_pid(struct restart_rig *r)
 /* Stops it, and waits until it has stopped. */
 static void stop_worker(pid_t pid)
 {
-	char path[64], state = 0;
+	char path[64], line[512], *name_end, state = 0;
 
 	kill(pid, SIGSTOP);
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -205,7 +206,10 @@ static void stop_worker(pid_t pid)
 		FILE *file = fopen(path, "r");
 
 		assert_non_null(file);
-		assert_int_equal(fscanf(file, "%*d (%*[^)]) %c", &state), 1);
+		assert_non_null(fgets(line, sizeof(line), file));
+		name_end = strrchr(line, ')');
+		assert_non_null(name_end);
+		state = name_end[2];
 		fclose(file);
 	}
 }

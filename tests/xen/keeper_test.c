@@ -85,7 +85,7 @@ static void child_obey(int fd, struct keep *keep, const char *command)
 	} else if (!strncmp(command, "ready", 5)) {
 		sd_notify(0, "READY=1");
 	} else if (!strncmp(command, "exit", 4)) {
-		_exit(atoi(argument));
+		_exit((int)strtol(argument, NULL, 10));
 	} else if (!strncmp(command, "die", 3)) {
 		raise(SIGKILL);
 	} else if (!strncmp(command, "stranger", 8)) {
@@ -219,18 +219,14 @@ static int status_of(struct rig *rig)
 
 static void start_keeper(struct rig *rig)
 {
-	char program[4096], *slash;
+	char program[4096];
+	const char *slash = strrchr(self, '/');
 	const char *argv[] = { program, "--restart-delay=1", "--", self, "--child", rig->name,
 		NULL };
 
 	/* build/asan/xen/keeper_test: build/asan/gpudom-keeper */
-	snprintf(program, sizeof(program), "%s", self);
-	for (unsigned i = 0; i < 2; i++) {
-		slash = strrchr(program, '/');
-		assert_non_null(slash);
-		*slash = '\0';
-	}
-	strcat(program, "/gpudom-keeper");
+	assert_non_null(slash);
+	snprintf(program, sizeof(program), "%.*s/../gpudom-keeper", (int)(slash - self), self);
 	assert_int_equal(posix_spawn(&rig->keeper, program, NULL, NULL, (char **)argv, environ), 0);
 }
 
