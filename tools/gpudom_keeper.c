@@ -518,7 +518,7 @@ static void raise_fd_limit(void)
 
 int main(int argc, char **argv)
 {
-	static struct keeper keeper = { .notify = -1, .first_delay = 100000 };
+	struct keeper keeper = { .command = argv, .notify = -1, .first_delay = 100000 };
 	int r = keeper_parse(&keeper, argc, argv);
 
 	if (r <= 0)
