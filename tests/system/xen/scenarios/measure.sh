@@ -39,7 +39,7 @@ for how in '' --ioeventfd; do
 	start -p guest vcpus=2 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 initcall_blacklist=vkms_init,vgem_init"'
 	/share/gpudom-unpause guest 90 && wait_until 120 booted guest || return
 	say "== ${how:-kicks forwarded by gpudomd}"
-	run_in gpudom 20 'for p in gpudomd gpudom-worker; do echo "$p $(sed -n "s/^Pss: *//p" /proc/$(pgrep -x $p)/smaps_rollup), private $(awk "/^Private/ { n += \$2 } END { print n }" /proc/$(pgrep -x $p)/smaps_rollup) kB"; done'
+	run_in gpudom 20 'for p in gpudomd gpudom-worker; do echo $p $(sed -n "s/^\(Rss[A-Z].*\):[^0-9]*\(.*\)/\1 \2,/p" /proc/$(pgrep -x $p)/status); done'
 	while read -r line; do say "memory with an idle guest: $line"; done </tmp/gpudom.out
 	stall "idle${how:+, $how}"
 	begin_measure
