@@ -9,10 +9,11 @@
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
 #   foreign    a guest that does not grant its memory
-#   policy     the FLASK policy without each of its permissions in turn: what breaks
+#   policy     the FLASK policy without each of its permissions in turn: what breaks. 10 to 20 minutes, so not
+#              among those that run by default; ONLY=TEXT: rules with this text in them, FIRST=N: from the Nth on
 #   flask, silo, dummy, no-ioreq
 #              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
-#   measure    prints counts and times; not among those that run by default
+#   measure    prints counts and times; not by default either
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
 # minutes; later ones take 20 to 40, as busy as the machine is.
 . "$(dirname -- "$0")/env.sh"
@@ -38,7 +39,7 @@ run() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
-for t in ${*:-served script many faults flask silo dummy no-ioreq}; do
+for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq}; do
 	case $t in
 	served) run served 480 test ;;
 	many) run many 600 many ;;
