@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|script|many|cycles|faults|foreign|policy|flask|silo|dummy|no-ioreq|measure]...
+# usage: test.sh [served|script|many|cycles|faults|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
@@ -13,6 +13,8 @@
 #              among those that run by default; ONLY=TEXT: rules with this text in them, FIRST=N: from the Nth on
 #   flask, silo, dummy, no-ioreq
 #              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
+#   walk       the commands of xl-gpudom(7), word by word
+#   kconfig    configs/kernel: each option exists and holds; without a boot
 #   measure    prints counts and times; not by default either
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
 # minutes; later ones take 20 to 40, as busy as the machine is.
@@ -39,7 +41,14 @@ run() {
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
-for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq}; do
+# count "N passed, M failed"
+count() {
+	say "$1"
+	n=${1#* passed, }
+	passed=$((passed + ${1%% *})) failed=$((failed + ${n%% *}))
+}
+
+for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq walk kconfig}; do
 	case $t in
 	served) run served 480 test ;;
 	many) run many 600 many ;;
@@ -56,6 +65,12 @@ for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq
 	silo) run silo 120 traps -x xsm=silo -e traps=silo ;;
 	dummy) run dummy 120 traps -x xsm=dummy -e traps=dummy ;;
 	no-ioreq) run no-ioreq 120 traps -x '' -k "$tb/xen-stock" -e traps=no-ioreq ;;
+	walk)
+		tree=$top/build/xen/walk-tree
+		"$here/walk-build.sh"
+		run walk 900 walk -p "$tree/policy/xenpolicy-gpudom" -a "$tree/walk" -a "$tree/gpudom.tar"
+		;;
+	kconfig) count "$("$here/kconfig.sh")" ;;
 	*) die "no test '$t'" ;;
 	esac
 done

@@ -13,13 +13,13 @@ in_dom0() {
 }
 # in_domain NAME FILE...: one after the other, typed at once.
 in_domain() {
-	place=$1
+	domain=$1
 	shift
-	wait_until 120 booted "$place"
-	run_in "$place" 400 "cd /share; for f in $*; do sh walk/\$f; echo walk-status \$f \$?; done"
-	tr -d '\r' <"/tmp/$place.out" >"/share/out/$1.out"
+	wait_until 120 booted "$domain"
+	run_in "$domain" 400 "cd /share; for f in $*; do sh walk/\$f; echo walk-status \$f \$?; done"
+	tr -d '\r' <"/tmp/$domain.out" >"/share/out/$1.out"
 	for f; do
-		check "$place# $(cat "/share/walk/$f")" \
+		check "$domain# $(cat "/share/walk/$f")" \
 			well "$f" "$(sed -n "s/.*walk-status $f \([0-9]*\).*/\1/p" "/share/out/$1.out")"
 	done
 }
@@ -54,6 +54,9 @@ for file in $(cd /share/walk && echo *) end; do
 	esac
 done
 
+for c in /usr/share/doc/gpudom/examples/xl/*.cfg; do
+	check "xl understands ${c##*/}" sh -c "xl create -n $c >/dev/null"
+done
 for c in xenstore privcmd ioreq-server policy event-channels grants dma-bufs eventfds; do
 	check "the doctor sees no fault in $c" found "$first" "^ok *$c "
 done
@@ -62,6 +65,6 @@ check "the doctor sees, later, that gpudomd serves" found "$last" '^ok *gpudomd 
 check "... that somebody keeps its descriptors" found "$last" '^ok *restart '
 check "... and the guest" found "$last" '^ok *guests *guest (domain [0-9]*, device 0) is served'
 check "the picture shows the guest's console" run_in gpudom 30 \
-	"/share/bin/check_png /var/lib/gpudom/guest/scanout-0.png 800x600 'drawn>50'"
+	"/share/bin/check_png /var/lib/gpudom/guest/scanout-0.png 1024x600 'drawn>50'"
 check "FLASK has refused nothing, also to the doctor" sh -c '! xl dmesg | grep "avc: *denied"'
 run_in gpudom 10 'cat /var/log/gpudomd.log' && cp /tmp/gpudom.out /share/out/gpudomd.log
