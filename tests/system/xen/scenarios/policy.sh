@@ -17,7 +17,7 @@ comes_true() {
 	done
 }
 listed() { xl vcpu-list "$1" 2>&1 | grep -q "^$1 .* [0-9]* .*[0-9] .*all / all"; }
-pauses() { xl pause "$1" && xl list "$1" | grep -q ' --p--- '; }
+pauses() { xl pause "$1" && xl list "$1" | grep -q ' [r-][b-]p[s-]-- '; }
 is_listed() { xl list "$1" >/dev/null; }
 gone() { ! is_listed "$1" && [ "$(xl list | wc -l)" = "$domains" ]; }
 
