@@ -12,7 +12,8 @@
 #   policy     the FLASK policy without each of its permissions in turn: what breaks. 10 to 20 minutes, so not
 #              among those that run by default; ONLY=TEXT: rules with this text in them, FIRST=N: from the Nth on
 #   flask, silo, dummy, no-ioreq
-#              what gpudomd says where Xen, Linux or the domains are set up wrongly; a boot for each
+#              what gpudomd and the doctor say where Xen, Linux or the domains are set up wrongly; a boot for
+#              each
 #   walk       the commands of xl-gpudom(7), word by word
 #   kconfig    configs/kernel: each option exists and holds; without a boot
 #   measure    prints counts and times; not by default either
