@@ -2,10 +2,6 @@
 #include "xen/guest_device.h"
 
 #include <errno.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ids.h>
-#include <linux/virtio_mmio.h>
-#include <linux/virtio_ring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,51 +11,7 @@
 
 #include "backend/log.h"
 #include "xen/config.h"
-#include "xen/device_eventfds.h"
-#include "xen/frontend.h"
-#include "xen/guest_worker.h"
-#include "xen/irq.h"
-#include "xen/mmio.h"
-
-#define GPU_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor */
-#define QUEUE_SIZE 1024 /* without indirect tables, each page of a long command takes an entry */
-#define HELD_MAX 128    /* one access for each vCPU (ioreq.c) */
-
-enum guest_device_state {
-	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
-	DEVICE_SERVING,
-	/* The worker has died under a guest that does not know; its successor, once it is gone,
-	 * goes on where it was. Registers answer; what needs the worker waits. */
-	DEVICE_REPLACING,
-	DEVICE_LOST,       /* there is no worker, and the guest is told that it must reset */
-	DEVICE_RESTARTING, /* a reset waits for a new worker, which begins with an empty device */
-	DEVICE_ABSENT,     /* there never was one */
-	DEVICE_STOPPING,
-};
-
-struct guest_device {
-	struct guest_device_options options;
-	struct device_state *kept; /* options.state */
-	char *name;                /* for the log */
-	enum guest_device_state state;
-	bool claimed;
-
-	struct log_limit limit; /* of lines that the guest can provoke */
-	const char *complaint;  /* the one that stands in xenstore */
-	struct mmio mmio;
-	struct irq_line irq;
-	struct guest_worker worker;
-	struct device_eventfds fds;
-	sd_event_source *call, *error;
-	uint64_t reads, writes; /* of registers */
-	uint64_t calls_forwarded, replacements;
-
-	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
-	struct ioreq_access held[HELD_MAX]; /* waiting for the device, in order */
-	unsigned held_count;
-};
-
-static bool guest_device_restart(struct guest_device *device);
+#include "xen/guest_device_private.h"
 
 const struct discovery_device *guest_device_description(const struct guest_device *device)
 {
@@ -71,211 +23,9 @@ bool guest_device_serves(const struct guest_device *device)
 	return device->state == DEVICE_SERVING;
 }
 
-/* ------------------------------------------------------------------ accesses */
-
-bool guest_device_access(struct guest_device *device, struct ioreq_access *access)
-{
-	uint32_t offset = (uint32_t)(access->address - device->kept->device.base);
-
-	if (device->state == DEVICE_STARTING)
-		goto hold;
-	if (device->state == DEVICE_REPLACING && access->write && offset >= VIRTIO_MMIO_CONFIG)
-		goto hold;
-	if (!access->write) {
-		device->reads++;
-		access->value = mmio_read(&device->mmio, offset, access->size);
-		return true;
-	}
-	switch (mmio_write(&device->mmio, offset, access->size, access->value)) {
-	case MMIO_PENDING:
-		device->writes++;
-		device->pending_vcpu = (int)access->vcpu;
-		return false;
-	case MMIO_BUSY:
-		goto hold;
-	case MMIO_DONE:
-		device->writes++;
-		break;
-	}
-	/* A reset does not bring back a worker that cannot be started. */
-	if (device->state == DEVICE_LOST)
-		mmio_break(&device->mmio);
-	return true;
-
-hold:
-	if (device->held_count < HELD_MAX)
-		device->held[device->held_count++] = *access;
-	return false;
-}
-
-/* Those that waited have another try, in their order. */
-static void guest_device_retry(struct guest_device *device)
-{
-	struct ioreq_access held[HELD_MAX];
-	unsigned count = device->held_count;
-
-	memcpy(held, device->held, count * sizeof(held[0]));
-	device->held_count = 0;
-	for (unsigned i = 0; i < count; i++)
-		if (guest_device_access(device, &held[i]))
-			ioreq_complete(device->options.server, held[i].vcpu, held[i].value);
-}
-
-/* What the pending write asked for is done. */
-static void guest_device_released(void *data)
-{
-	struct guest_device *device = data;
-	int vcpu = device->pending_vcpu;
-
-	device->pending_vcpu = -1;
-	mmio_released(&device->mmio);
-	if (device->state == DEVICE_LOST)
-		mmio_break(&device->mmio);
-	if (vcpu >= 0)
-		ioreq_complete(device->options.server, (unsigned)vcpu, 0);
-	guest_device_retry(device);
-}
-
 bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), void *data)
 {
 	return guest_worker_invalidate(&device->worker, done, data);
-}
-
-/* ----------------------------------------------------- what the registers ask */
-
-static struct frontend_queue guest_device_queue(const struct guest_device *device, unsigned index)
-{
-	const struct mmio_queue *queue = &device->mmio.state->queues[index];
-
-	return (struct frontend_queue){
-		.size = (uint16_t)queue->size,
-		.desc = queue->desc,
-		.avail = queue->avail,
-		.used = queue->used,
-		.kick_fd = device->fds.kicks[index],
-		.call_fd = device->fds.call,
-		.error_fd = device->fds.error,
-	};
-}
-
-/* Tells the worker what the registers say. */
-static void guest_device_run(struct guest_device *device)
-{
-	struct frontend_queue queues[GPU_QUEUES];
-	const struct frontend_queue *ready[GPU_QUEUES] = { NULL };
-
-	for (unsigned i = 0; i < GPU_QUEUES; i++) {
-		if (!device->mmio.state->queues[i].ready)
-			continue;
-		queues[i] = guest_device_queue(device, i);
-		ready[i] = &queues[i];
-	}
-	/* In this order: a successor that does not find it running has nothing to catch up with but
-	 * this, or finds the conversation unsettled. */
-	frontend_start(device->worker.frontend, mmio_features(&device->mmio), ready);
-	device->kept->running = true;
-}
-
-/* For people in dom0, who see it in xenstore; no more often than a line in the log. */
-static void guest_device_complain(void *data, const char *what)
-{
-	struct guest_device *device = data;
-
-	if (device->complaint == what || !log_limit_allow(&device->limit))
-		return;
-	device->complaint = what;
-	device->options.complain(device->options.data, device, what);
-}
-
-static void guest_device_on_start(void *data)
-{
-	struct guest_device *device = data;
-
-	guest_device_complain(device, NULL);
-	/* A worker that is on its way hears of it when it is ready. */
-	if (device->state != DEVICE_SERVING)
-		return;
-	guest_device_run(device);
-	if (log_limit_allow(&device->limit))
-		log_info("%s: the guest's driver is up (features %#llx)", device->name,
-		    (unsigned long long)mmio_features(&device->mmio));
-}
-
-static void guest_device_on_start_queue(void *data, unsigned index)
-{
-	struct guest_device *device = data;
-	struct frontend_queue queue = guest_device_queue(device, index);
-
-	if (device->state == DEVICE_SERVING && device->kept->running)
-		frontend_start_queue(device->worker.frontend, index, &queue);
-}
-
-static bool guest_device_on_stop_queue(void *data, unsigned index)
-{
-	struct guest_device *device = data;
-
-	/* A worker on its deathbed may still hold the queue, until it is gone; one that is on its
-	 * way holds none. */
-	if (device->state != DEVICE_SERVING || !device->kept->running)
-		return device->worker.process && !device->worker.frontend;
-	frontend_stop_queue(device->worker.frontend, index, guest_device_released, device);
-	return true;
-}
-
-static bool guest_device_on_reset(void *data)
-{
-	struct guest_device *device = data;
-
-	switch (device->state) {
-	case DEVICE_SERVING:
-		if (!device->kept->running)
-			return false;
-		frontend_reset(device->worker.frontend, guest_device_released, device);
-		device->kept->running = false;
-		return true;
-	case DEVICE_REPLACING: /* until the one is gone, or the other ready */
-		return true;
-	case DEVICE_LOST:
-		return guest_device_restart(device);
-	default:
-		return false;
-	}
-}
-
-static void guest_device_config_written(void *data)
-{
-	struct guest_device *device = data;
-
-	/* The device decides what becomes of it (events_clear clears events_read). */
-	mmio_set_config(
-	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, false);
-	guest_device_released(device);
-}
-
-static bool guest_device_on_write_config(
-    void *data, uint32_t offset, const void *from, uint32_t size)
-{
-	struct guest_device *device = data;
-
-	if (device->state != DEVICE_SERVING)
-		return false;
-	frontend_write_config(
-	    device->worker.frontend, offset, from, size, guest_device_config_written, device);
-	return true;
-}
-
-static void guest_device_on_notify(void *data, unsigned index)
-{
-	struct guest_device *device = data;
-
-	eventfd_write(device->fds.kicks[index], 1);
-}
-
-static void guest_device_on_set_irq(void *data, bool level)
-{
-	struct guest_device *device = data;
-
-	irq_set(&device->irq, level);
 }
 
 /* ------------------------------------------------------- what the worker says */
@@ -309,8 +59,7 @@ static void guest_device_never_started(struct guest_device *device)
 	guest_device_retry(device);
 }
 
-/* A new worker with an empty device, for a reset that is pending. */
-static bool guest_device_restart(struct guest_device *device)
+bool guest_device_restart(struct guest_device *device)
 {
 	guest_worker_forget(&device->worker);
 	if (guest_worker_start(&device->worker) < 0)
@@ -412,47 +161,6 @@ static int guest_device_queue_broke(sd_event_source *source, int fd, uint32_t ev
 }
 
 /* ------------------------------------------------------------------ starting */
-
-/* Without grants, a driver that takes ACCESS_PLATFORM, and finds no IOMMU in its device tree, uses
- * physical addresses just as one that does not. */
-static uint64_t guest_device_features_needed(const struct guest_device *device)
-{
-	return UINT64_C(1) << VIRTIO_F_VERSION_1 | (uint64_t)device->kept->device.grants
-						       << VIRTIO_F_ACCESS_PLATFORM;
-}
-
-/* With grants, an indirect table costs the guest a grant and the worker a copy of its own, for each
- * request; descriptors in the ring, which is mapped, cost nothing. */
-static uint64_t guest_device_features_withheld(const struct guest_device *device)
-{
-	return (uint64_t)device->kept->device.grants << VIRTIO_RING_F_INDIRECT_DESC;
-}
-
-static void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features)
-{
-	const struct mmio_options options = {
-		.name = device->name,
-		.device_id = id,
-		.features = features & ~guest_device_features_withheld(device),
-		.required = guest_device_features_needed(device),
-		.queues = id ? GPU_QUEUES : 0,
-		.queue_size = QUEUE_SIZE,
-		.calls_direct = device->irq.call_fd >= 0,
-		.ops = {
-			.start = guest_device_on_start,
-			.start_queue = guest_device_on_start_queue,
-			.stop_queue = guest_device_on_stop_queue,
-			.reset = guest_device_on_reset,
-			.write_config = guest_device_on_write_config,
-			.notify = guest_device_on_notify,
-			.set_irq = guest_device_on_set_irq,
-			.refused = guest_device_complain,
-			.data = device,
-		},
-	};
-
-	mmio_init(&device->mmio, &options, &device->kept->registers);
-}
 
 /* The successor of a worker that has died serves; @restored: it knows all that the first one did.
  */
