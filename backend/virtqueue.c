@@ -334,6 +334,7 @@ static int virtqueue_read_chain(
 /* Looks for new entries of the available ring: are there any? Breaks an impossible ring. */
 static bool virtqueue_available(struct virtqueue *queue)
 {
+	const uint16_t unpublished = (uint16_t)(queue->used_index - queue->published);
 	uint16_t count;
 
 	if (queue->avail_index != queue->last_avail)
@@ -342,8 +343,9 @@ static bool virtqueue_available(struct virtqueue *queue)
 	    __atomic_load_n(&virtqueue_avail(queue)->idx, __ATOMIC_ACQUIRE); /* (A) */
 	count = (uint16_t)(queue->avail_index - queue->last_avail);
 	/* "The driver MUST NOT decrement the available idx on a virtqueue", and an entry needs a
-	 * descriptor of which only Queue Size exist. */
-	if (count > queue->config.size - queue->in_flight) {
+	 * descriptor of which only Queue Size exist. Those of used entries that are not published
+	 * are not the driver's yet: so what is taken between two publications has an end. */
+	if (count > queue->config.size - queue->in_flight - unpublished) {
 		queue->avail_index = queue->last_avail;
 		virtqueue_break(queue, "the available index jumps past the queue's size");
 		return false;

@@ -306,6 +306,22 @@ static void test_indices_wrap(void **state)
 	assert_pops(test, 2);
 }
 
+/* The driver takes heads back before it can know that they are used, for as long as it likes. */
+static void test_batch_without_an_end(void **state)
+{
+	struct test *test = *state;
+	int result = 1;
+
+	for (uint16_t i = 0; i < 2 * VIRTQUEUE_SIZE_MAX && result == 1; i++) {
+		add(test, i % RING_SIZE);
+		result = virtqueue_pop(&test->queue, &test->chain);
+		if (result == 1)
+			virtqueue_push(&test->queue, test->chain.head, 0);
+	}
+	assert_int_equal(result, -EPROTO);
+	assert_int_equal(test->inflight->queues[1].batch_count, RING_SIZE);
+}
+
 static void test_ring_that_began_a_new_life(void **state)
 {
 	struct test *test = *state;
@@ -433,6 +449,7 @@ int main(void)
 		TEST(test_progress_is_handed_on),
 		TEST(test_base_follows_from_the_rings),
 		TEST(test_indices_wrap),
+		TEST(test_batch_without_an_end),
 		TEST(test_ring_that_began_a_new_life),
 		TEST(test_rubbish_in_the_records),
 		TEST(test_uninitialised_and_foreign_records),

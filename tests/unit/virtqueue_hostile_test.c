@@ -29,6 +29,22 @@ static void test_more_available_than_free_descriptors(void **state)
 	assert_broken(test, "the available index jumps past the queue's size");
 }
 
+/* The driver makes heads available again of which it cannot know yet that they are used: else it
+ * could keep a batch going for ever. */
+static void test_available_again_before_it_was_published(void **state)
+{
+	struct test *test = *state;
+
+	for (uint16_t i = 0; i < RING_SIZE; i++) {
+		ring_desc(&test->ring.desc[i], RING_BUFFER, 1, 0, 0);
+		ring_add(&test->ring, i);
+		assert_int_equal(virtqueue_pop(&test->queue, &test->chain), 1);
+		virtqueue_push(&test->queue, i, 0);
+	}
+	ring_add(&test->ring, 0);
+	assert_broken(test, "the available index jumps past the queue's size");
+}
+
 static void test_available_again_before_it_was_used(void **state)
 {
 	struct test *test = *state;
@@ -369,6 +385,7 @@ int main(void)
 		TEST(test_available_index_jumps_past_the_queue_size),
 		TEST(test_more_available_than_free_descriptors),
 		TEST(test_available_again_before_it_was_used),
+		TEST(test_available_again_before_it_was_published),
 		TEST(test_head_outside_of_the_table),
 		TEST(test_next_outside_of_the_table),
 		TEST(test_next_loops),
