@@ -20,7 +20,7 @@ struct gpu_limits {
 	uint32_t contexts;
 	uint32_t fences;        /* requests that wait for one */
 	uint64_t host_bytes;    /* of resources, estimated from their size and format */
-	uint64_t backing_bytes; /* guest pages that stay mapped */
+	uint64_t backing_bytes; /* guest pages that stay mapped, each a whole one */
 	uint32_t command_bytes; /* of one request */
 };
 #define GPU_LIMITS_DEFAULT                      \

@@ -15,19 +15,40 @@ _Static_assert(
 	offsetof(struct memory_piece, length) == offsetof(struct virtio_gpu_mem_entry, length),
     "struct virtio_gpu_mem_entry must look like struct memory_piece");
 
+/* The least that can be mapped. */
+#define PAGE_BYTES UINT64_C(4096)
+
+/* Bytes of the pages that the entries are in: each is mapped whole, however little of it an entry
+ * names. One that goes on in the page where the one before it ended shares that page. */
+static uint64_t backing_page_bytes(const struct memory_piece *entries, uint32_t count)
+{
+	uint64_t bytes = 0, end = 0; /* address after the last entry */
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t offset = entries[i].address % PAGE_BYTES;
+		uint64_t pages = (offset + entries[i].length + PAGE_BYTES - 1) / PAGE_BYTES;
+
+		if (i && offset && entries[i].address == end)
+			pages--;
+		bytes += pages * PAGE_BYTES; /* 16384 * (4 GiB + 8 KiB) at most */
+		end = entries[i].address + entries[i].length;
+	}
+	return bytes;
+}
+
 /*
  * Maps the guest pages that the struct virtio_gpu_mem_entry array at @offset of the request
- * names, within the quota; else *map is NULL and the error to answer is returned.
+ * names, within the quota, for the resource; else it has no backing, and the error to answer is
+ * returned.
  */
-static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command, uint64_t offset,
-    uint32_t entry_count, struct memory_map **map)
+static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command,
+    struct gpu_resource *resource, uint64_t offset, uint32_t entry_count)
 {
 	const struct memory_piece *entries =
 	    (const struct memory_piece *)((const char *)command->data + offset);
-	uint64_t size = 0;
+	uint64_t size;
 	int error;
 
-	*map = NULL;
 	if (entry_count == 0 || entry_count > GPU_BACKING_ENTRIES_MAX)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
 		    "%u entries; 1 to %d are possible", entry_count, GPU_BACKING_ENTRIES_MAX);
@@ -39,34 +60,37 @@ static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command, 
 		if (entries[i].length == 0)
 			return gpu_command_refuse(gpu, command,
 			    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, "entry %u is empty", i);
-		size += entries[i].length; /* 16384 * 4 GiB at most */
 	}
+	size = backing_page_bytes(entries, entry_count);
 	if (size > gpu->limits.backing_bytes - gpu->statistics.backing_bytes)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
 		    "%llu more bytes of guest memory would exceed the quota of %llu",
 		    (unsigned long long)size, (unsigned long long)gpu->limits.backing_bytes);
-	error = memory_map(gpu->base.memory, entries, entry_count, MEMORY_READ_WRITE, map);
+	error = memory_map(
+	    gpu->base.memory, entries, entry_count, MEMORY_READ_WRITE, &resource->backing);
 	if (error < 0) {
-		*map = NULL;
+		resource->backing = NULL;
 		return gpu_command_fail(gpu, command, error, "mapping its pages");
 	}
-	gpu->statistics.backing_bytes += (*map)->size;
+	resource->backing_bytes = size;
+	gpu->statistics.backing_bytes += size;
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-void gpu_backing_unmap(struct gpu *gpu, struct memory_map *map)
+void gpu_backing_unmap(struct gpu *gpu, struct gpu_resource *resource)
 {
-	if (!map)
+	if (!resource->backing)
 		return;
-	gpu->statistics.backing_bytes -= map->size;
-	memory_unmap(gpu->base.memory, map);
+	gpu->statistics.backing_bytes -= resource->backing_bytes;
+	memory_unmap(gpu->base.memory, resource->backing);
+	resource->backing = NULL;
 }
 
 uint32_t gpu_backing_attach(struct gpu *gpu, const struct gpu_command *command,
     struct gpu_resource *resource, uint64_t offset, uint32_t entry_count)
 {
-	struct memory_map *map;
-	uint32_t type = backing_map(gpu, command, offset, entry_count, &map);
+	uint32_t type = backing_map(gpu, command, resource, offset, entry_count);
+	const struct memory_map *map = resource->backing;
 	int error;
 
 	if (!map)
@@ -87,11 +111,10 @@ uint32_t gpu_backing_attach(struct gpu *gpu, const struct gpu_command *command,
 		type = gpu_command_fail(gpu, command, error, "attaching pages");
 		goto no_attach;
 	}
-	resource->backing = map;
 	return VIRTIO_GPU_RESP_OK_NODATA;
 
 no_attach:
-	gpu_backing_unmap(gpu, map);
+	gpu_backing_unmap(gpu, resource);
 	return type;
 }
 
@@ -126,7 +149,6 @@ uint32_t gpu_resource_detach_backing(struct gpu *gpu, struct gpu_command *comman
 	} else {
 		gpu->renderer->impl->detach_backing(gpu->renderer, resource->entry.id);
 	}
-	gpu_backing_unmap(gpu, resource->backing);
-	resource->backing = NULL;
+	gpu_backing_unmap(gpu, resource);
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }

@@ -133,6 +133,7 @@ struct gpu_resource {
 	uint64_t blob_size;                 /* bytes */
 	uint64_t host_bytes;                /* its share of the quota */
 	struct memory_map *backing; /* NULL: none. A blob without is unknown to the renderer */
+	uint64_t backing_bytes;     /* its share of that quota, in whole pages */
 	bool has_uuid;
 	uint8_t uuid[16];
 };
@@ -295,8 +296,8 @@ void gpu_resource_reset(struct gpu *gpu);
  */
 uint32_t gpu_backing_attach(struct gpu *gpu, const struct gpu_command *command,
     struct gpu_resource *resource, uint64_t offset, uint32_t entry_count);
-/* Accepts NULL. */
-void gpu_backing_unmap(struct gpu *gpu, struct memory_map *map);
+/* The renderer knows it no more. No-op where there is none. */
+void gpu_backing_unmap(struct gpu *gpu, struct gpu_resource *resource);
 
 /* ---------------------------------------------------------------- gpu_context.c */
 

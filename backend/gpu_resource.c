@@ -52,7 +52,7 @@ static uint32_t resource_add(struct gpu *gpu, const struct gpu_command *command,
 static void resource_release(struct gpu *gpu, struct gpu_resource *resource)
 {
 	id_table_remove(&gpu->resources, resource->entry.id);
-	gpu_backing_unmap(gpu, resource->backing);
+	gpu_backing_unmap(gpu, resource);
 	gpu->statistics.host_bytes -= resource->host_bytes;
 	free(resource);
 }

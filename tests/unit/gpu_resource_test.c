@@ -265,7 +265,7 @@ static void test_attach_twice(void **state)
 	assert_int_equal(rig_attach(rig, 1, pages, 1024), OK);
 	assert_int_equal(rig_attach(rig, 1, pages + 4096, 1024), UNSPEC);
 	assert_int_equal(rig->guest.maps, 7);
-	assert_int_equal(rig_statistics(rig).backing_bytes, 1024);
+	assert_int_equal(rig_statistics(rig).backing_bytes, 4096); /* a page is mapped whole */
 	assert_int_equal(rig_detach(rig, 1), OK);
 	assert_int_equal(rig_detach(rig, 1), UNSPEC);
 	assert_int_equal(rig->guest.maps, 6);
@@ -546,6 +546,49 @@ static void test_quota_of_bytes(void **state)
 	rig_destroy(rig);
 }
 
+/* A page is mapped whole: a byte of each would map 4096 times the quota. */
+static void test_quota_of_pages(void **state)
+{
+	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
+	struct {
+		struct virtio_gpu_resource_attach_backing command;
+		struct virtio_gpu_mem_entry entries[4];
+	} request = {
+		.command = { .hdr.type = VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING,
+		    .resource_id = 1,
+		    .nr_entries = 4 },
+	};
+	struct rig *rig;
+	uint8_t *pages;
+
+	limits.backing_bytes = 3 * 4096;
+	rig = rig_create_with(&limits, true, 1);
+	pages = loopback_alloc(&rig->memory, 4 * 4096);
+	for (size_t i = 0; i < 4; i++) {
+		request.entries[i].addr = loopback_address(&rig->memory, pages) + i * 4096;
+		request.entries[i].length = 1;
+	}
+	assert_int_equal(rig_create_2d(rig, 1, XRGB, 16, 16), OK);
+	assert_int_equal(rig_command(rig, request), NO_MEMORY);
+	request.command.nr_entries = 3;
+	assert_int_equal(rig_command(rig, request), OK);
+	assert_int_equal(rig_statistics(rig).backing_bytes, 3 * 4096);
+	assert_int_equal(rig_detach(rig, 1), OK);
+	/* An entry may begin and end in the middle of pages, and the next one go on there */
+	request.entries[0].addr += 4095;
+	request.entries[0].length = 2;
+	request.entries[1].addr++;
+	request.entries[1].length = 2 * 4096;
+	request.command.nr_entries = 2;
+	assert_int_equal(rig_command(rig, request), NO_MEMORY);
+	request.entries[1].length--;
+	assert_int_equal(rig_command(rig, request), OK);
+	assert_int_equal(rig_unref(rig, 1), OK);
+	assert_int_equal(rig_statistics(rig).backing_bytes, 0);
+	assert_true(rig_works(rig));
+	rig_destroy(rig);
+}
+
 static void test_million_resources(void **state)
 {
 	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
@@ -618,6 +661,7 @@ int main(void)
 		T(test_transfer_past_the_backing),
 		T(test_backing_smaller_than_the_image),
 		cmocka_unit_test(test_quota_of_bytes),
+		cmocka_unit_test(test_quota_of_pages),
 		cmocka_unit_test(test_million_resources),
 		T(test_reset_gives_everything_back),
 	};
