@@ -2,6 +2,7 @@
 #include "xen/guest_device.h"
 
 #include <errno.h>
+#include <linux/virtio_config.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,9 @@ static void guest_device_replaced(struct guest_device *device, bool restored)
 		for (unsigned i = 0; i < GPU_QUEUES; i++)
 			eventfd_write(device->fds.kicks[i], 1);
 		eventfd_write(device->fds.call, 1);
+	} else if (device->kept->registers.status & VIRTIO_CONFIG_S_NEEDS_RESET) {
+		/* What it has taken over it has to give back then. */
+		device->kept->running = restored;
 	}
 	guest_device_retry(device);
 }

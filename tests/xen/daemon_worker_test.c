@@ -356,6 +356,29 @@ static void it_dies_in_a_reset(void **state)
 	}
 }
 
+/* The driver has broken its device: the successor takes over what there is, and a reset reaches it.
+ */
+static void it_dies_when_its_guest_must_reset(void **state)
+{
+	struct rig *rig = *state;
+
+	start_served_guest(rig);
+	wr(rig, VIRTIO_MMIO_QUEUE_SEL, 1);
+	wr(rig, VIRTIO_MMIO_QUEUE_READY, 0);
+	wr(rig, VIRTIO_MMIO_QUEUE_NUM, 3);
+	wr(rig, VIRTIO_MMIO_QUEUE_READY, 1);
+	assert_true(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	kill_and_wait(rig);
+	assert_true(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	set_mood(DIE_IN_RESET, 1);
+	wr(rig, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(fake_gntdev->mood_times, 0);
+	WAIT_FOR(rig, serves(rig));
+	bring_up(rig);
+	assert_served(rig, 0, 0x33);
+	assert_served(rig, 1, 0x34);
+}
+
 static void it_dies_while_a_queue_is_taken_away(void **state)
 {
 	struct rig *rig = *state;
@@ -658,6 +681,7 @@ int main(int argc, char **argv)
 		TEST(a_successor_that_cannot_use_the_record),
 		TEST(a_configuration_that_is_another),
 		TEST(it_dies_in_a_reset),
+		TEST(it_dies_when_its_guest_must_reset),
 		TEST(it_dies_while_a_queue_is_taken_away),
 		TEST(a_queue_is_taken_away_meanwhile),
 		TEST(a_reset_meanwhile),
