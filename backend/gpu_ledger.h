@@ -10,9 +10,9 @@
 #include "backend/ledger.h"
 
 /*
- * Two halves of 16 MiB: what the default limits allow (65,536 resources, of which each takes
- * about 160 bytes, and a GiB of backing in single pages, 4 MiB) fits. A file's pages come
- * into being when they are written.
+ * Two halves of 16 MiB, of which 15 can count: what the default limits allow (65,536 resources,
+ * of which each takes about 160 bytes, and a GiB of backing in single pages, 4 MiB) fits. A
+ * file's pages come into being when they are written.
  */
 #define GPU_LEDGER_SIZE ((size_t)32 << 20)
 #define GPU_LEDGER_STRUCT_MAX 128 /* bytes of any request's struct that is kept, and more */

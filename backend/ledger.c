@@ -11,6 +11,7 @@
 #define LEDGER_MAGIC UINT64_C(0x0172656764656c67) /* "gledger", version 1 */
 #define LEDGER_HEADER_SIZE 4096
 #define LEDGER_COMPACT_MIN 65536
+#define LEDGER_SPARE 16 /* of so many parts of a half, one is for what counts no more */
 
 /* The word that commits: how far which half is written. */
 #define STATE_HALF (UINT64_C(1) << 32)
@@ -185,7 +186,8 @@ int ledger_append(struct ledger *ledger, struct ledger_record *record, const str
 	for (unsigned i = 0; i < part_count; i++)
 		size += parts[i].iov_len;
 	room = ledger_room(size);
-	if (ledger->live + room > ledger->half_size) {
+	/* Not to the last byte: each step would move it all then */
+	if (ledger->live + room > ledger->half_size - ledger->half_size / LEDGER_SPARE) {
 		ledger_break(ledger, "the guest has too many objects");
 		return -ENOSPC;
 	}

@@ -223,7 +223,7 @@ static void test_overflow_is_told_and_mended_by_a_reset(void **state)
 	while (n < 100 && !error)
 		error = ledger_append(&map.ledger, &records[n++], &part, 1);
 	assert_int_equal(error, -ENOSPC);
-	assert_int_equal(n, 4096 / 112 + 1);
+	assert_int_equal(n, (4096 - 4096 / 16) / 112 + 1);
 	assert_int_equal(ledger_open(&successor, memory, SIZE), -ENOTRECOVERABLE);
 	/* It stays so, whatever goes. */
 	for (unsigned i = 0; i < n; i++)
@@ -233,6 +233,38 @@ static void test_overflow_is_told_and_mended_by_a_reset(void **state)
 	assert_int_equal(set(&map, 1, 2, 3), 0);
 	assert_int_equal(ledger_open(&successor, memory, SIZE), 0);
 	munmap(memory, SIZE);
+}
+
+/* However much counts, not every step moves it. */
+static void test_full_one_moves_seldom(void **state)
+{
+	const size_t size = 4096 + (2 << 20);
+	const uint64_t bytes = 1;
+	const struct iovec part = { (void *)&bytes, sizeof(bytes) };
+	struct ledger_record *records = calloc(1 << 17, sizeof(*records));
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned most = 0, moves = 0, half;
+	struct ledger ledger;
+
+	assert_non_null(records);
+	assert_int_equal(ledger_open(&ledger, memory, size), 0);
+	while (ledger_append(&ledger, &records[most], &part, 1) == 0)
+		assert_true(++most < 1 << 17);
+	for (unsigned i = 0; i < most; i++)
+		ledger_forget(&ledger, &records[i]);
+	ledger_clear(&ledger);
+	for (unsigned i = 0; i < most; i++)
+		assert_int_equal(ledger_append(&ledger, &records[i], &part, 1), 0);
+	half = ledger.half;
+	for (unsigned i = 0; i < 8192; i++) {
+		ledger_forget(&ledger, &records[i]);
+		assert_int_equal(ledger_append(&ledger, &records[i], &part, 1), 0);
+		moves += ledger.half != half;
+		half = ledger.half;
+	}
+	assert_int_equal(moves, 1);
+	munmap(memory, size);
+	free(records);
 }
 
 static void test_walk_while_records_go(void **state)
@@ -315,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_moves_keep_what_counts),
 		cmocka_unit_test(test_changes_in_place),
 		cmocka_unit_test(test_overflow_is_told_and_mended_by_a_reset),
+		cmocka_unit_test(test_full_one_moves_seldom),
 		cmocka_unit_test(test_walk_while_records_go),
 		cmocka_unit_test(test_replayed_record_is_found_again),
 		cmocka_unit_test(test_rubbish),
