@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "backend/log.h"
-
 #define LEDGER_MAGIC UINT64_C(0x0172656764656c67) /* "gledger", version 1 */
 #define LEDGER_HEADER_SIZE 4096
 #define LEDGER_COMPACT_MIN 65536
@@ -274,8 +272,9 @@ void ledger_break(struct ledger *ledger, const char *reason)
 		return;
 	ledger->broken = true;
 	ledger_commit(ledger);
-	log_warning("should this worker die, no other can go on in its place, and the guest has to "
-		    "reset its device: %s",
+	log_guest(&ledger->limit,
+	    "should this worker die, no other can go on in its place, and the guest has to "
+	    "reset its device: %s",
 	    reason);
 }
 

@@ -17,6 +17,8 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "backend/log.h"
+
 /* Ledgers begin at multiples of this in their file: a page, however large those are. */
 #define LEDGER_ALIGNMENT 65536
 
@@ -39,6 +41,7 @@ struct ledger {
 	bool broken;         /* overflowed: of no use to a successor until it is cleared */
 	struct ledger_records records; /* that count, in the order in which they were written */
 	struct ledger_record *next;    /* of a walk through them */
+	struct log_limit limit;        /* a guest can break one after each reset */
 };
 
 /*

@@ -267,6 +267,21 @@ static void test_full_one_moves_seldom(void **state)
 	free(records);
 }
 
+static void test_broken_log_is_limited(void **state)
+{
+	void *memory = make_memory();
+	struct ledger ledger;
+
+	assert_int_equal(ledger_open(&ledger, memory, SIZE), 0);
+	for (int i = 0; i < 1000; i++) {
+		ledger_break(&ledger, "test");
+		ledger_clear(&ledger);
+	}
+	assert_int_equal(ledger.limit.total, 1000);
+	assert_in_range(ledger.limit.suppressed, 900, 1000 - LOG_LIMIT_BURST);
+	munmap(memory, SIZE);
+}
+
 static void test_walk_while_records_go(void **state)
 {
 	struct map map = { 0 };
@@ -348,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_changes_in_place),
 		cmocka_unit_test(test_overflow_is_told_and_mended_by_a_reset),
 		cmocka_unit_test(test_full_one_moves_seldom),
+		cmocka_unit_test(test_broken_log_is_limited),
 		cmocka_unit_test(test_walk_while_records_go),
 		cmocka_unit_test(test_replayed_record_is_found_again),
 		cmocka_unit_test(test_rubbish),
