@@ -13,8 +13,8 @@
 struct gpu_operation {
 	const char *name;
 	gpu_handler *handler;
-	uint32_t size;     /* of its struct, which the request holds at least */
 	uint64_t features; /* of which it is part */
+	uint32_t size;     /* of its struct, which the request holds at least */
 	bool kept;         /* it changes what a successor has to know */
 };
 

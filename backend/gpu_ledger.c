@@ -72,10 +72,12 @@ static void scanouts_drop(struct gpu_ledger *ledger, uint32_t resource_id)
 
 static void resource_drop(struct gpu_ledger *ledger, struct gpu_ledger_resource *resource)
 {
-	struct gpu_ledger_attachment *attachment;
+	struct gpu_ledger_attachment *attachment, *next;
 
-	while ((attachment = LIST_FIRST(&resource->attachments)))
+	for (attachment = LIST_FIRST(&resource->attachments); attachment; attachment = next) {
+		next = LIST_NEXT(attachment, in_resource);
 		attachment_drop(ledger, attachment);
+	}
 	scanouts_drop(ledger, resource->entry.id);
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++) {
 		if (ledger->cursors[i].resource_id == resource->entry.id)

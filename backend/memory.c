@@ -62,12 +62,13 @@ void memory_unmap(struct guest_memory *memory, struct memory_map *map)
 
 void memory_map_append(struct memory_map *map, void *address, size_t length)
 {
-	struct iovec *last = map->iov_count ? &map->iov[map->iov_count - 1] : NULL;
+	struct iovec *end = &map->iov[map->iov_count];
 
-	if (last && (uint8_t *)last->iov_base + last->iov_len == (uint8_t *)address)
-		last->iov_len += length;
-	else
-		map->iov[map->iov_count++] =
-		    (struct iovec){ .iov_base = address, .iov_len = length };
 	map->size += length;
+	if (map->iov_count && (uint8_t *)end[-1].iov_base + end[-1].iov_len == (uint8_t *)address) {
+		end[-1].iov_len += length;
+		return;
+	}
+	*end = (struct iovec){ .iov_base = address, .iov_len = length };
+	map->iov_count++;
 }

@@ -160,9 +160,9 @@ struct vhost_user_message {
 	uint32_t request;
 	uint32_t flags; /* the version, VHOST_USER_REPLY, VHOST_USER_NEED_REPLY */
 	uint32_t size;  /* bytes of the payload */
+	unsigned fd_count;
 	union vhost_user_payload payload;
 	int fds[VHOST_USER_FDS_MAX]; /* -1: taken */
-	unsigned fd_count;
 };
 
 /* The name of a front end's request, for people; "unknown" where there is none. */

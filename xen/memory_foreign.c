@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xen/memory_foreign.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -290,9 +291,10 @@ static size_t memory_foreign_layout(
 static int memory_foreign_map_all(struct memory_foreign *foreign, const uint64_t *frames,
     size_t count, bool writable, struct foreign_map *map)
 {
-	int *errors = calloc(count, sizeof(*errors));
-	int error;
+	int *errors, error;
 
+	assert(count);
+	errors = calloc(count, sizeof(*errors));
 	if (!errors)
 		return -ENOMEM;
 	error = memory_foreign_map_frames(foreign, frames, count, writable, errors, map);
