@@ -145,6 +145,8 @@ static void guest_device_has_stopped(void *data, struct guest_device *device)
 			continue;
 		guest->devices[i] = NULL;
 		guest_device_destroy(device);
+		guest->state->devices[i].used = false;
+		guest_state_order();
 		memset(&guest->state->devices[i], 0, sizeof(guest->state->devices[i]));
 	}
 	guest->options.removed(guest->options.data, guest->options.domid, devid);
@@ -213,6 +215,7 @@ int guest_add_device(struct guest *guest, const struct discovery_device *device)
 	state = &guest->state->devices[slot];
 	*state = (struct device_state){ .device = *device, .found = guest->found };
 	state->device.guest_name = NULL;
+	guest_state_order();
 	state->used = true;
 	return guest_make_device(guest, (unsigned)slot);
 }

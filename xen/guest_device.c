@@ -237,6 +237,7 @@ static void guest_device_ready(void *data)
 	device->options.serving(device->options.data, device);
 	/* Before this, a successor begins anew. */
 	device->kept->features = features;
+	guest_state_order();
 	device->kept->served = true;
 	guest_device_retry(device);
 }

@@ -46,4 +46,11 @@ int guest_state_adopt(int fd, uint16_t domid, struct guest_state **state);
 /* The file is not changed. Accepts NULL. */
 void guest_state_unmap(struct guest_state *state);
 
+/* What was stored before it stays before what is stored after it, also for the compiler: this
+ * process can be killed between the two. */
+static inline void guest_state_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 #endif
