@@ -47,7 +47,7 @@ for n in gpudom guest; do
 	# Later settings win: ours for the test bed after the example's.
 	cat "$top/configs/xl/$n.cfg" "$here/share/$n.cfg" >"$share/$n.cfg"
 done
-cp "$top/configs/xl/gpudom-unpause" "$here"/../guest/*.sh "$share/"
+cp "$top"/configs/xl/gpudom-[nu]* "$here"/../guest/*.sh "$share/"
 mv "$add"/* "$share/" 2>/dev/null || :
 [ -z "${1:-}" ] || { printf '%s' "$vars" && cat "$1"; } >"$share/scenario.sh"
 tar -cf "$share/domu.tar" -C "$share" --exclude=./out --exclude=./domu.tar .

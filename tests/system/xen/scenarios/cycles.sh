@@ -72,5 +72,18 @@ more_frames() { [ "$(grep -c 'guest: frame' /share/out/guest-guest.log)" -gt $((
 check "after xl pause and xl unpause it goes on" wait_until 60 more_frames
 xl destroy guest
 check "nothing is left of it" same_as_before reboot
+
+# With settings by name, somebody has to let gpudomd read the name of a domain that xl starts by itself.
+run_in gpudom 60 'pkill -x gpudomd; while pgrep gpudom; do sleep 0.2; done'
+run_in gpudom 10 "/share/gpudom-start test.conf"
+/share/gpudom-names &
+xl create -q /share/guest.cfg 'on_reboot="restart"' memory=128
+check "with settings by name, gpudom-names lets a guest boot unpaused" wait_until 90 booted guest
+d=$(domid guest)
+xl reboot guest
+check "and restart" wait_until 60 another "$d"
+check "with its GPU" wait_until 90 booted guest
+xl destroy guest
+pkill -x xenstore-watch
 check "FLASK has refused nothing" no_avc
 gpudom_log
