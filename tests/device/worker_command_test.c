@@ -308,7 +308,10 @@ static void sigusr2_logs_the_counters(void **state)
 	/* Create, attach, scan-out, transfer, flush */
 	assert_non_null(strstr(line, " commands=5 batches=5 errors=0 frames=1 fences="));
 	assert_non_null(strstr(line, " resources=1 contexts=0 "));
-	assert_non_null(strstr(line, " backing_bytes=258048 requests=5 interrupts=5 "));
+	/* A driver that sees an answer before it goes to sleep asks for no interrupt. */
+	assert_non_null(strstr(line, " backing_bytes=258048 requests=5 interrupts="));
+	assert_in_range(
+	    strtoul(strstr(line, "interrupts=") + strlen("interrupts="), NULL, 10), 1, 5);
 	assert_non_null(
 	    strstr(line, " memory=mmap map_calls=0 unmap_calls=0 copy_calls=0 copy_segments=0 "
 			 "pages_mapped=0 maps=0"));
