@@ -95,7 +95,8 @@ void keep_report(const struct keep *keep)
 /* ------------------------------------------------------------------ the store */
 
 /* In the store's alphabet (no colons, no control characters) by construction. */
-static void keep_format(char *name, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void keep_format(
+    char *name, const char *format, va_list args)
 {
 	vsnprintf(name, NAME_MAX_BYTES, format, args);
 }
