@@ -36,7 +36,8 @@ prepare
 start gpudom vcpus=1 && wait_until 120 booted gpudom || return
 for how in '' --ioeventfd; do
 	run_in gpudom 10 "/share/gpudom-start measure.conf $how"
-	start -p guest vcpus=2 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 initcall_blacklist=vkms_init,vgem_init"'
+	# One vCPU: with two, a guest hung in its boot behind --ioeventfd (gpudomd(8)).
+	start -p guest vcpus=1 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 initcall_blacklist=vkms_init,vgem_init"'
 	/share/gpudom-unpause guest 90 && wait_until 120 booted guest || return
 	say "== ${how:-kicks forwarded by gpudomd}"
 	run_in gpudom 20 'for p in gpudomd gpudom-worker; do echo $p $(sed -n "s/^\(Rss[A-Z].*\):[^0-9]*\(.*\)/\1 \2,/p" /proc/$(pgrep -x $p)/status); done'
