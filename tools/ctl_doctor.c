@@ -16,7 +16,6 @@
 #include "xen/doctor_probe.h"
 #include "xen/worker_process.h"
 
-#define CONFIG_PATH "/etc/gpudom/gpudom.conf"
 #define WIDTH 100
 #define INDENT 26
 
@@ -155,14 +154,14 @@ static void print_json(const struct doctor_finding *findings, unsigned count)
 
 /* ----------------------------------------------------------------------- main */
 
-/* The file that was named must be there; the one that was not may be missing. */
+/* -ENOENT: there is none, and none was named. -EINVAL: it is of no use, and said why. */
 static int doctor_load_config(const struct doctor_options *options, struct config *config)
 {
-	const char *path = options->config_path ? options->config_path : CONFIG_PATH;
+	int error = config_load(config, options->config_path);
 
-	if (!options->config_path && access(path, F_OK) < 0 && errno == ENOENT)
+	if (error == -ENOENT && !options->config_path)
 		return -ENOENT;
-	return config_load(config, path) < 0 ? -EINVAL : 0;
+	return error < 0 ? -EINVAL : 0;
 }
 
 /* Where a name without a slash would be found. */

@@ -329,11 +329,17 @@ static int config_read(struct config *config, const char *name, FILE *file)
 
 int config_load(struct config *config, const char *path)
 {
-	FILE *file = fopen(path, "re");
+	const char *named = path;
+	FILE *file;
 	int error;
 
+	if (!named)
+		path = CONFIG_PATH;
+	file = fopen(path, "re");
 	if (!file) {
 		error = -errno;
+		if (!named && error == -ENOENT)
+			return error;
 		log_error("cannot read %s: %s", path, strerror(-error));
 		return error;
 	}

@@ -24,7 +24,11 @@ struct config {
 	struct config_section *guests;
 };
 
-/* Reads @path. A file that is wrong is described line by line on the log; -EINVAL; else -errno. */
+#define CONFIG_PATH "/etc/gpudom/gpudom.conf"
+
+/* Reads @path; a file that was named must be there. NULL: CONFIG_PATH, which may be missing:
+ * -ENOENT, without a word. A file that is wrong is described line by line on the log; -EINVAL; else
+ * -errno. */
 int config_load(struct config *config, const char *path);
 
 /* The same from memory; @name for messages. */

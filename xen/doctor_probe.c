@@ -28,16 +28,6 @@
 /* The last one that Xen could give to a domain. */
 #define NO_DOMAIN (DOMID_FIRST_RESERVED - 1)
 
-/* Of the kernel's size; all ones are flags that it does not know. See privcmd.c. */
-struct irqfd_bytes {
-	uint8_t bytes[24];
-};
-struct ioeventfd_bytes {
-	uint8_t bytes[48];
-};
-#define CALL_IRQFD _IOW('P', 8, struct irqfd_bytes)
-#define CALL_IOEVENTFD _IOW('P', 9, struct ioeventfd_bytes)
-
 static int open_device(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -79,20 +69,16 @@ static int probe_device_model(int privcmd, uint16_t domid)
 static void probe_privcmd(struct doctor_facts *facts)
 {
 	int fd = open_device("/dev/xen/privcmd");
-	struct irqfd_bytes irqfd;
-	struct ioeventfd_bytes ioeventfd;
 
 	facts->privcmd = fd < 0 ? fd : 0;
 	facts->hypercall = facts->device_model = DOCTOR_UNTRIED;
 	facts->irqfd = facts->ioeventfd = DOCTOR_UNTRIED;
 	if (fd < 0)
 		return;
-	memset(&irqfd, 0xff, sizeof(irqfd));
-	memset(&ioeventfd, 0xff, sizeof(ioeventfd));
 	facts->hypercall = privcmd_is_locked() ? -EPERM : 0;
 	facts->device_model = probe_device_model(fd, NO_DOMAIN);
-	facts->irqfd = call(fd, CALL_IRQFD, &irqfd);
-	facts->ioeventfd = call(fd, CALL_IOEVENTFD, &ioeventfd);
+	facts->irqfd = privcmd_probe_irqfd(fd);
+	facts->ioeventfd = privcmd_probe_ioeventfd(fd);
 	close(fd);
 }
 

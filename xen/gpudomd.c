@@ -19,7 +19,6 @@
 #include "xen/daemon.h"
 #include "xen/worker_process.h"
 
-#define CONFIG_PATH "/etc/gpudom/gpudom.conf"
 #define RUN_PATH "/run/gpudom"
 #define LOCK_PATH RUN_PATH "/lock"
 
@@ -143,14 +142,13 @@ static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
 	return 1;
 }
 
-/* The file that was named must be there; the one that was not may be missing. */
+/* Without a file, all guests have the defaults. */
 static int gpudomd_load_config(struct gpudomd *gpudomd)
 {
 	const char *path = gpudomd->options.config_path;
+	int error = config_load(&gpudomd->config, path);
 
-	if (!path && access(CONFIG_PATH, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	return config_load(&gpudomd->config, path ? path : CONFIG_PATH);
+	return !path && error == -ENOENT ? 0 : error;
 }
 
 /* ---------------------------------------------------------------------- main */

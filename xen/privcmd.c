@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <xen/xen.h>
@@ -97,5 +98,21 @@ int privcmd_set_ioeventfd(int privcmd, uint16_t domid, const struct privcmd_kick
 		.domid = domid,
 	};
 
+	return ioctl(privcmd, CALL_IOEVENTFD, &call) < 0 ? -errno : 0;
+}
+
+int privcmd_probe_irqfd(int privcmd)
+{
+	struct irqfd_call call;
+
+	memset(&call, 0xff, sizeof(call));
+	return ioctl(privcmd, CALL_IRQFD, &call) < 0 ? -errno : 0;
+}
+
+int privcmd_probe_ioeventfd(int privcmd)
+{
+	struct ioeventfd_call call;
+
+	memset(&call, 0xff, sizeof(call));
 	return ioctl(privcmd, CALL_IOEVENTFD, &call) < 0 ? -errno : 0;
 }

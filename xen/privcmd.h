@@ -21,6 +21,11 @@ bool privcmd_is_locked(void);
  * -EOPNOTSUPP or -ENOTTY where the kernel does not know how. */
 int privcmd_set_irqfd(int privcmd, uint16_t domid, uint32_t irq, int fd, bool on);
 
+/* Does the kernel know irqfd, ioeventfd? Asked with flags that it does not know, so nothing
+ * happens: -EINVAL where it does, -ENOTTY and the like where not. */
+int privcmd_probe_irqfd(int privcmd);
+int privcmd_probe_ioeventfd(int privcmd);
+
 struct privcmd_kick {
 	const void *ioreq_page; /* as mapped */
 	const uint32_t *ports;  /* local event channel ports of all vCPUs */
