@@ -24,12 +24,7 @@ foreign_guest
 xl destroy guest
 counts /share/out/counts-before
 foreign_guest
-begin_in guest "/share/bin/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
-look_2d
-look_cursor
-look_gl
-check "the guest's programs and driver report no error" end_in guest 60
-check "the guest renders with virgl" logged guest 'guest: renderer.*virgl'
+check_all_pictures
 check "its worker has privcmd, and no gntdev" handles
 xl destroy guest 2>/tmp/destroy.log
 check "xl destroy goes without an error" [ ! -s /tmp/destroy.log ]

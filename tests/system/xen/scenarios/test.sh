@@ -27,12 +27,7 @@ check "the guest boots" wait_until 90 booted guest
 
 type_to guest "echo 'this is the console' >/dev/tty0; echo 'guest: look console'; read -r answer"
 look console 'drawn>50' 1024x768
-begin_in guest "/share/bin/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
-look_2d
-look_cursor
-look_gl
-check "the guest's programs and driver report no error" end_in guest 60
-check "the guest renders with virgl" logged guest 'guest: renderer.*virgl'
+check_all_pictures
 
 check "FLASK has refused nothing" no_avc
 guest=$(domid guest)
@@ -64,6 +59,12 @@ stop_gpudomd() {
 
 rm -f /share/out/guest-guest.log
 another_guest 'a second guest, same gpudomd'
+second_is_refused() {
+	! run_in gpudom 20 'gpudomd --config=/share/test.conf 2>&1' &&
+		grep -q 'another gpudomd (pid [0-9]*) serves the guests' /tmp/gpudom.out
+}
+check "a second gpudomd ends with a message" second_is_refused
+check "and the first one still serves its guest" served guest
 xl destroy guest
 check "gpudomd ends when asked to, and leaves no worker" stop_gpudomd
 

@@ -175,3 +175,13 @@ look() {
 	fi
 	type_to guest ''
 }
+
+# check_all_pictures: the guest draws all that pixels can, in 2D, with the cursor, and in GL (pictures.sh).
+check_all_pictures() {
+	begin_in guest "/share/bin/pixels -w /dev/hvc0 dumb flip dirty cursor moved gl texture && ! dmesg | grep -E '\\*ERROR\\*|virtio.gpu.*(response|timed out)'"
+	look_2d
+	look_cursor
+	look_gl
+	check "the guest's programs and driver report no error" end_in guest 60
+	check "the guest renders with virgl" logged guest 'guest: renderer.*virgl'
+}
