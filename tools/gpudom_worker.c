@@ -15,6 +15,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "backend/capset.h"
 #include "backend/display_socket.h"
 #include "backend/gpu.h"
 #include "backend/log.h"
@@ -293,13 +294,31 @@ static int worker_create_renderer(struct worker *worker)
 	};
 	int r;
 
-	if (options->renderer != WORKER_RENDERER_SOFT && options->capsets) {
+	if (options->renderer != WORKER_RENDERER_SOFT && options->capsets & CAPSETS_BUILT) {
 		r = virgl_create(&virgl, &worker->renderer);
 		if (r == 0 || options->renderer == WORKER_RENDERER_VIRGL)
 			return r;
 		log_warning("the guest gets 2D only: OpenGL does not work here");
 	}
 	return soft_create(&worker->renderer);
+}
+
+/* Says which of the capability sets that were asked for the guest does not find. */
+static void worker_report_capsets(const struct worker *worker)
+{
+	uint32_t missing = worker->options.capsets_wanted, id, version, size;
+	char names[CAPSET_NAMES_MAX], built[CAPSET_NAMES_MAX];
+
+	for (uint32_t i = 0; worker->renderer->impl->get_capset_info(
+				 worker->renderer, i, &id, &version, &size) == 0;
+	     i++)
+		missing &= ~(1u << id);
+	if (!missing)
+		return;
+	capset_format(missing, names);
+	capset_format(CAPSETS_BUILT, built);
+	log_warning("the guest is not offered %s: this build has %s, the renderer is %s", names,
+	    built, worker->renderer->impl->name);
 }
 
 static int worker_create_display(struct worker *worker)
@@ -346,6 +365,7 @@ static int worker_init(struct worker *worker)
 	r = worker_create_renderer(worker);
 	if (r < 0)
 		return r;
+	worker_report_capsets(worker);
 	r = worker_create_display(worker);
 	if (r < 0)
 		return r;

@@ -3,12 +3,11 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <linux/virtio_gpu.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "render/virgl.h"
+#include "backend/capset.h"
 #include "tools/version.h"
 
 #define MODE_SIZE_MAX 16384
@@ -84,7 +83,8 @@ static const char help[] =
     "  --renderer=NAME         auto (virgl, else soft), virgl (OpenGL), soft (2D only)\n"
     "  --egl=NAME              auto, gbm, device, surfaceless: where GL contexts come from\n"
     "  --render-node=PATH      the GPU, such as /dev/dri/renderD128\n"
-    "  --capsets=NAME[,NAME]   what the guest may use: virgl, virgl2, none (default: all)\n"
+    "  --capsets=NAME[,NAME]   what the guest may use (default: all that there is), of\n"
+    "                          " CAPSET_NAMES "\n"
     "\n"
     "Display\n"
     "  --display=NAME          headless, or frontend: the window of the front end (QEMU)\n"
@@ -202,33 +202,6 @@ static int parse_mode(int opt, const char *value, struct display_mode *mode, boo
 	return 0;
 }
 
-static int parse_capsets(int opt, const char *value, uint32_t *capsets)
-{
-	static const struct {
-		const char *name;
-		uint32_t mask;
-	} known[] = {
-		{ "none", 0 },
-		{ "virgl", 1u << VIRTIO_GPU_CAPSET_VIRGL },
-		{ "virgl2", 1u << VIRTIO_GPU_CAPSET_VIRGL2 },
-	};
-
-	*capsets = 0;
-	for (const char *name = value; *name;) {
-		size_t i, length = strcspn(name, ",");
-
-		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-			if (strlen(known[i].name) == length &&
-			    memcmp(known[i].name, name, length) == 0)
-				break;
-		if (i == sizeof(known) / sizeof(known[0]))
-			return bad_value(opt, value, "names out of virgl, virgl2, none");
-		*capsets |= known[i].mask;
-		name += length + (name[length] == ',');
-	}
-	return 0;
-}
-
 /* ---------------------------------------------------------------- the command line */
 
 /* What several options make together. */
@@ -327,8 +300,10 @@ static int parse_option(
 		options->render_node = value;
 		return 1;
 	case OPT_CAPSETS:
-		r = parse_capsets(opt, value, &options->capsets);
-		return r < 0 ? r : 1;
+		if (capset_parse(value, &options->capsets) < 0)
+			return bad_value(opt, value, "names out of " CAPSET_NAMES);
+		options->capsets_wanted = options->capsets;
+		return 1;
 	case OPT_PNG_DIR:
 		options->png_dir = value;
 		return 1;
@@ -415,7 +390,7 @@ int worker_options_parse(struct worker_options *options, int argc, char **argv)
 
 	*options = (struct worker_options){
 		.fd = -1,
-		.capsets = VIRGL_CAPSETS_ALL,
+		.capsets = CAPSETS_ALL,
 		.limits = GPU_LIMITS_DEFAULT,
 		.log_level = LOG_LEVEL_INFO,
 	};

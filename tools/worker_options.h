@@ -18,7 +18,8 @@ struct worker_options {
 	enum worker_renderer renderer;
 	enum egl_choice egl;
 	const char *render_node;
-	uint32_t capsets;
+	uint32_t capsets;        /* 1u << CAPSET_*, allowed */
+	uint32_t capsets_wanted; /* ... and asked for by name */
 	enum worker_display display;
 	unsigned scanouts;
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];

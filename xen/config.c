@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "xen/config.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/log.h"
-
-/* What a key's value may be. */
-struct config_key {
-	const char *name;
-	const char *option; /* of gpudom-worker */
-	bool (*valid)(const struct config_key *key, const char *value);
-	const char *expected; /* for people */
-	const char *const *names;
-	uint64_t max;
-};
+#include "xen/config_values.h"
 
 struct config_reader {
 	struct config *config;
@@ -30,138 +21,6 @@ struct config_reader {
 	struct config_section *section; /* the current one; NULL: one that is wrong */
 	char *section_name;
 };
-
-/* ------------------------------------------------------------------- values */
-
-static bool is_number(const char *value, uint64_t max, const char **end)
-{
-	unsigned long long n;
-	char *e;
-
-	if (!isdigit((unsigned char)*value))
-		return false;
-	errno = 0;
-	n = strtoull(value, &e, 10);
-	*end = e;
-	return !errno && n <= max;
-}
-
-static bool valid_number(const struct config_key *key, const char *value)
-{
-	const char *end;
-
-	return is_number(value, key->max, &end) && !*end;
-}
-
-static bool valid_count(const struct config_key *key, const char *value)
-{
-	return valid_number(key, value) && strtoull(value, NULL, 10) > 0;
-}
-
-static bool valid_size(const struct config_key *key, const char *value)
-{
-	const char *end;
-
-	if (!is_number(value, key->max, &end))
-		return false;
-	return !*end || (strchr("KMG", *end) && !end[1]);
-}
-
-static bool valid_path(const struct config_key *key, const char *value)
-{
-	return value[0] == '/';
-}
-
-static bool valid_name(const struct config_key *key, const char *value)
-{
-	for (const char *const *name = key->names; *name; name++)
-		if (!strcmp(*name, value))
-			return true;
-	return false;
-}
-
-/* Names with commas in between. */
-static bool valid_names(const struct config_key *key, const char *value)
-{
-	for (;;) {
-		size_t length = strcspn(value, ",");
-		bool known = false;
-
-		for (const char *const *name = key->names; *name; name++)
-			known |= strlen(*name) == length && !memcmp(*name, value, length);
-		if (!known)
-			return false;
-		if (!value[length])
-			return true;
-		value += length + 1;
-	}
-}
-
-/* Hertz, perhaps with a fraction. */
-static bool is_refresh(const char *value, const char **end)
-{
-	if (!is_number(value, 1000, end))
-		return false;
-	if (**end == '.')
-		for (++*end; isdigit((unsigned char)**end); ++*end)
-			;
-	return true;
-}
-
-static bool valid_refresh(const struct config_key *key, const char *value)
-{
-	const char *end;
-
-	return is_refresh(value, &end) && !*end;
-}
-
-/* WIDTHxHEIGHT[@HZ], more of them with commas in between. */
-static bool valid_modes(const struct config_key *key, const char *value)
-{
-	for (;;) {
-		const char *at = value;
-
-		if (!is_number(at, 16384, &at) || *at != 'x' || !is_number(at + 1, 16384, &at))
-			return false;
-		if (*at == '@' && !is_refresh(at + 1, &at))
-			return false;
-		if (!*at)
-			return true;
-		if (*at != ',')
-			return false;
-		value = at + 1;
-	}
-}
-
-static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
-static const char *const egls[] = { "auto", "gbm", "device", "surfaceless", NULL };
-static const char *const capsets[] = { "virgl", "virgl2", "none", NULL };
-static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
-
-#define NUMBER "a number"
-#define SIZE "a size in bytes such as 64M"
-
-static const struct config_key keys[] = {
-	{ "mode", "mode", valid_modes, "WIDTHxHEIGHT[@HZ], one for each output, with commas", NULL,
-	    0 },
-	{ "outputs", "scanouts", valid_count, "a number from 1 to 16", NULL, 16 },
-	{ "refresh", "refresh", valid_refresh, "Hertz, 0 to 1000", NULL, 0 },
-	{ "renderer", "renderer", valid_name, "auto, virgl or soft", renderers, 0 },
-	{ "render-node", "render-node", valid_path, "an absolute path", NULL, 0 },
-	{ "egl", "egl", valid_name, "auto, gbm, device or surfaceless", egls, 0 },
-	{ "capsets", "capsets", valid_names, "names out of virgl, virgl2, none", capsets, 0 },
-	{ "png-dir", "png-dir", valid_path, "an absolute path", NULL, 0 },
-	{ "limit-resources", "limit-resources", valid_number, NUMBER, NULL, UINT32_MAX },
-	{ "limit-contexts", "limit-contexts", valid_number, NUMBER, NULL, UINT32_MAX },
-	{ "limit-fences", "limit-fences", valid_number, NUMBER, NULL, UINT32_MAX },
-	{ "limit-host-bytes", "limit-host-bytes", valid_size, SIZE, NULL, UINT64_MAX >> 30 },
-	{ "limit-backing-bytes", "limit-backing-bytes", valid_size, SIZE, NULL, UINT64_MAX >> 30 },
-	{ "limit-command-bytes", "limit-command-bytes", valid_size, SIZE, NULL, UINT32_MAX },
-	{ "log-level", "log-level", valid_name, "error, warning, info or debug", levels, 0 },
-};
-#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
-#define KEY_MODE 0
-_Static_assert(KEY_COUNT <= CONFIG_KEYS_MAX, "room for each key");
 
 /* ------------------------------------------------------------------- reading */
 
@@ -261,12 +120,26 @@ static void config_tidy(const struct config_key *key, char *value)
 {
 	char *to = value;
 
-	if (key->valid != valid_modes && key->valid != valid_names)
+	if (!key->list)
 		return;
 	for (const char *from = value; *from; from++)
 		if (to == value || to[-1] != ',' || !isblank((unsigned char)*from))
 			*to++ = *from;
 	*to = '\0';
+}
+
+/* A file may serve several hosts: what is right and useless here is no mistake. */
+static void config_advise(
+    const struct config_reader *reader, const struct config_key *key, const char *value)
+{
+	char missing[CONFIG_VALUE_MAX];
+
+	if (strcmp(key->name, "capsets") != 0)
+		return;
+	config_missing_capsets(value, missing, sizeof(missing));
+	if (*missing)
+		log_warning("%s:%u: this build of gpudom has no %s: guests are not offered it",
+		    reader->name, reader->line, missing);
 }
 
 static int config_set(struct config_reader *reader, size_t key, const char *name, const char *text)
@@ -275,14 +148,16 @@ static int config_set(struct config_reader *reader, size_t key, const char *name
 
 	if (!value)
 		return 0;
-	config_tidy(&keys[key], value);
-	if (!keys[key].valid(&keys[key], value)) {
-		snprintf(message, sizeof(message), "%s must be %s, not", name, keys[key].expected);
+	config_tidy(&config_keys[key], value);
+	if (!config_keys[key].valid(&config_keys[key], value)) {
+		snprintf(message, sizeof(message), "%s must be %s, not", name,
+		    config_keys[key].expected);
 		config_wrong(reader, message, text);
 	} else if (reader->section->values[key]) {
 		config_wrong(reader, "this section has already a setting", name);
 	} else {
 		reader->section->values[key] = value;
+		config_advise(reader, &config_keys[key], value);
 		return 1;
 	}
 	free(value);
@@ -299,9 +174,8 @@ static int config_take(void *user, const char *section, const char *name, const 
 		return 0;
 	if (!reader->section)
 		return 1;
-	for (i = 0; i < KEY_COUNT && strcmp(keys[i].name, name) != 0; i++)
-		;
-	if (i < KEY_COUNT)
+	i = config_key_find(name);
+	if (i < config_key_count)
 		return config_set(reader, i, name, value);
 	config_wrong(reader, "unknown setting", name);
 	return 1;
@@ -366,7 +240,7 @@ int config_parse(struct config *config, const char *name, const char *text)
 
 static void config_section_finish(struct config_section *section)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++)
+	for (size_t i = 0; i < config_key_count; i++)
 		free(section->values[i]);
 	free(section->guest);
 }
@@ -394,7 +268,7 @@ static int config_append(
     char **arguments, size_t *count, const struct config_key *key, const char *value)
 {
 	do {
-		size_t length = key == &keys[KEY_MODE] ? strcspn(value, ",") : strlen(value);
+		size_t length = key->each ? strcspn(value, ",") : strlen(value);
 
 		if (*count == ARGUMENTS_MAX)
 			return -E2BIG;
@@ -409,20 +283,36 @@ static int config_append(
 	return 0;
 }
 
-int config_arguments(const struct config *config, const char *guest, char ***out)
+static const char *config_value(const struct config *config, const char *guest, size_t key)
 {
 	const struct config_section *section = guest ? config_find(config, guest) : NULL;
+
+	return section && section->values[key] ? section->values[key]
+					       : config->defaults.values[key];
+}
+
+const char *config_get(const struct config *config, const char *guest, const char *key)
+{
+	size_t i = config_key_find(key);
+
+	assert(i < config_key_count);
+	return config_value(config, guest, i);
+}
+
+int config_arguments(const struct config *config, const char *guest, char ***out)
+{
 	char **arguments = calloc(ARGUMENTS_MAX + 1, sizeof(*arguments));
 	size_t count = 0;
 	int error;
 
 	if (!arguments)
 		return -ENOMEM;
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		const char *value =
-		    section && section->values[i] ? section->values[i] : config->defaults.values[i];
+	for (size_t i = 0; i < config_key_count; i++) {
+		const char *value = config_value(config, guest, i);
 
-		error = value ? config_append(arguments, &count, &keys[i], value) : 0;
+		error = value && config_keys[i].option
+			    ? config_append(arguments, &count, &config_keys[i], value)
+			    : 0;
 		if (error) {
 			config_arguments_free(arguments);
 			return error;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gpudom.conf: what each guest gets, as sections "default" and "guest NAME". Every key is an
- * option of gpudom-worker without the dashes, so a guest's settings are its worker's command
- * line. Each value is checked here, with the line that it stands on.
+ * gpudom.conf: what each guest gets, as sections "default" and "guest NAME". A key is an option of
+ * gpudom-worker without the dashes, so that a guest's settings are its worker's command line, or
+ * for gpudomd itself (policy.h). Each value is checked (config_values.h), with the line that it
+ * stands on.
  */
 #ifndef GPUDOM_XEN_CONFIG_H
 #define GPUDOM_XEN_CONFIG_H
 
 #include <stddef.h>
 
-#define CONFIG_KEYS_MAX 24
+#define CONFIG_KEYS_MAX 48
 #define CONFIG_VALUE_MAX 256
 
 struct config_section {
@@ -35,6 +36,10 @@ int config_load(struct config *config, const char *path);
 int config_parse(struct config *config, const char *name, const char *text);
 
 void config_finish(struct config *config);
+
+/* The value of a setting for a guest, as it was written; NULL: it has its default. @guest may be
+ * NULL (a guest without a name); @key must be known. */
+const char *config_get(const struct config *config, const char *guest, const char *key);
 
 /*
  * The worker's options for a guest, "--key=value" each, NULL-terminated; -ENOMEM. To be freed by

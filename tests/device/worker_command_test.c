@@ -181,7 +181,8 @@ static void wrong_options_are_explained(void **state)
 		{ "--limit-host-bytes=1T", "--limit-host-bytes=1T: a size such as 256M expected" },
 		{ "--limit-command-bytes=4G", "--limit-command-bytes=4G: a size such as 256M" },
 		{ "--limit-fences=-1", "--limit-fences=-1: a number expected" },
-		{ "--capsets=virgl,venom", "names out of virgl, virgl2, none expected" },
+		{ "--capsets=virgl,venom",
+		    "names out of virgl, virgl2, venus, drm, cross-domain, none expected" },
 		{ "--fd=3", "one of --socket-path and --fd" },
 		{ "surprise", "what is 'surprise'?" },
 		{ "--no-such-option", "gpudom-worker --help" },
@@ -319,6 +320,20 @@ static void sigusr2_logs_the_counters(void **state)
 	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
 }
 
+/* One file of settings may serve hosts with other builds and GPUs. */
+static void capsets_that_are_not_there_are_named(void **state)
+{
+	struct fixture *f = *state;
+	char *line;
+
+	spawn(f, f->socket_option, "--renderer=soft", "--capsets=virgl2,venus");
+	connect_socket(f);
+	line = await_log(f, "not offered virgl2, venus: ");
+	assert_non_null(strstr(line, "the renderer is soft"));
+	free(line);
+	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
+}
+
 static void a_socket_in_use_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -376,6 +391,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    an_inherited_descriptor_must_be_a_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sigusr1_takes_a_picture, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    capsets_that_are_not_there_are_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sigusr2_logs_the_counters, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_socket_in_use_is_left_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

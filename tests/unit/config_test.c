@@ -13,6 +13,8 @@
 
 #include "backend/log.h"
 #include "xen/config.h"
+#include "xen/config_values.h"
+#include "xen/policy.h"
 
 /* After what it needs. */
 #include <cmocka.h>
@@ -155,6 +157,140 @@ static void values_out_of_range(void **state)
 	}
 }
 
+/* Every setting: what is right, and what is wrong. */
+static void each_setting_is_checked(void **state)
+{
+	static const struct {
+		const char *key, *right[8], *wrong[12];
+	} settings[] = {
+		{ "mode", { "1x1", "16384x16384@1000", "800x600, 640x480@59.94" },
+		    { "0x1", "1x0", "16385x1", "800", "800x600,", "800x600@", "800x600@x" } },
+		{ "outputs", { "1", "16" }, { "0", "17", "-1", "one", "1 2" } },
+		{ "refresh", { "0", "1000", "59.94" }, { "1001", "-1", "60Hz", "." } },
+		{ "renderer", { "auto", "virgl", "soft" }, { "gl", "auto,soft" } },
+		{ "render-node", { "/dev/dri/renderD128" }, { "renderD128" } },
+		{ "egl", { "auto", "gbm", "device", "surfaceless" }, { "glx" } },
+		{ "capsets",
+		    { "none", "virgl", "virgl2", "virgl, virgl2", "venus,drm,cross-domain" },
+		    { "virgl3", "virgl,", ",virgl", "virgl virgl2", "Venus", "gfxstream" } },
+		{ "png-dir", { "/var/lib" }, { "lib" } },
+		{ "limit-resources", { "0", "4294967295" }, { "4294967296", "1K", "-1", "x" } },
+		{ "limit-contexts", { "0", "4294967295" }, { "4294967296", "1K" } },
+		{ "limit-fences", { "0", "4294967295" }, { "4294967296", "1K" } },
+		{ "limit-host-bytes", { "0", "1", "64K", "256M", "4G" },
+		    { "12X", "M", "1MB", "99999999999999999999", "99999999999G", "off" } },
+		{ "limit-backing-bytes", { "1G" }, { "1T", "-1" } },
+		{ "limit-command-bytes", { "4M", "4294967295" }, { "4G", "4294967296" } },
+		{ "log-level", { "error", "warning", "info", "debug" }, { "loud", "Info" } },
+		{ "crash-limit", { "5/60s", "5/60", "100/86400s", "0", "off", "1/1s" },
+		    { "5", "101/60s", "5/0s", "5/86401s", "5/60ms", "-1/60", "5/", "/60" } },
+		{ "hang-timeout", { "30s", "1ms", "5min", "1440min", "off" },
+		    { "30", "0s", "s", "1441min", "-1s", "1 h", "1.5s" } },
+		{ "flush-deadline", { "200ms", "off" }, { "200", "never" } },
+		{ "signal-lost-after", { "2s", "off" }, { "2" } },
+		{ "signal-lost-image", { "/usr/share/gpudom/lost.png" }, { "lost.png" } },
+		{ "cpu-weight", { "1", "10000" }, { "0", "10001", "50%" } },
+		{ "cpu-max", { "50", "50%", "150%", "off" }, { "0", "%", "-1%", "102401", "1.5" } },
+		{ "memory-max", { "512M", "1G", "off" }, { "0", "1T", "512MB", "50%" } },
+	};
+	const size_t count = sizeof(settings) / sizeof(settings[0]);
+	char text[256], where[256];
+
+	assert_int_equal(count, config_key_count);
+	for (size_t i = 0; i < count; i++) {
+		assert_string_equal(settings[i].key, config_keys[i].name);
+		for (const char *const *value = settings[i].right; *value; value++) {
+			struct config config;
+
+			snprintf(
+			    text, sizeof(text), "[guest x]\n%s = %s\n", settings[i].key, *value);
+			assert_int_equal(config_parse(&config, "test.conf", text), 0);
+			assert_non_null(config_get(&config, "x", settings[i].key));
+			assert_null(config_get(&config, "y", settings[i].key));
+			assert_null(config_get(&config, NULL, settings[i].key));
+			config_finish(&config);
+		}
+		for (const char *const *value = settings[i].wrong; *value; value++) {
+			snprintf(text, sizeof(text), "[guest x]\n# a line\n%s = %s\n",
+			    settings[i].key, *value);
+			snprintf(where, sizeof(where), "%s must be %s, not '%s'", settings[i].key,
+			    config_keys[i].expected, *value);
+			assert_refused(text, "test.conf:3:", where);
+		}
+	}
+}
+
+static void a_policy_without_settings_is_the_default(void **state)
+{
+	struct config config;
+	struct guest_policy policy;
+
+	assert_int_equal(config_parse(&config, "test.conf", ""), 0);
+	config_policy(&config, "x", &policy);
+	assert_int_equal(policy.crash_limit, 5);
+	assert_int_equal(policy.crash_window_s, 60);
+	assert_int_equal(policy.hang_timeout_ms, 30000);
+	assert_int_equal(policy.flush_deadline_ms, 0);
+	assert_int_equal(policy.signal_lost_ms, 0);
+	assert_string_equal(policy.signal_lost_image, "");
+	assert_int_equal(policy.cpu_weight, 0);
+	assert_int_equal(policy.cpu_max_percent, 0);
+	assert_int_equal(policy.memory_max, 0);
+	config_finish(&config);
+}
+
+static void a_guests_policy_comes_before_the_default(void **state)
+{
+	static const char text[] = "[default]\n"
+				   "crash-limit = 3/10s\n"
+				   "hang-timeout = 5s\n"
+				   "cpu-weight = 50\n"
+				   "memory-max = 512M\n"
+				   "[guest cluster]\n"
+				   "crash-limit = off\n"
+				   "hang-timeout = off\n"
+				   "flush-deadline = 200ms\n"
+				   "signal-lost-after = 2min\n"
+				   "signal-lost-image = /lost.png\n"
+				   "cpu-max = 150%\n"
+				   "memory-max = off\n";
+	struct config config;
+	struct guest_policy policy;
+
+	assert_int_equal(config_parse(&config, "test.conf", text), 0);
+	config_policy(&config, "cluster", &policy);
+	assert_int_equal(policy.crash_limit, 0);
+	assert_int_not_equal(policy.crash_window_s, 0);
+	assert_int_equal(policy.hang_timeout_ms, 0);
+	assert_int_equal(policy.flush_deadline_ms, 200);
+	assert_int_equal(policy.signal_lost_ms, 120000);
+	assert_string_equal(policy.signal_lost_image, "/lost.png");
+	assert_int_equal(policy.cpu_weight, 50);
+	assert_int_equal(policy.cpu_max_percent, 150);
+	assert_int_equal(policy.memory_max, 0);
+	/* They are none of the worker's options. */
+	assert_arguments(&config, "cluster", (const char *const[]){ NULL });
+	config_policy(&config, NULL, &policy);
+	assert_int_equal(policy.crash_limit, 3);
+	assert_int_equal(policy.crash_window_s, 10);
+	assert_int_equal(policy.hang_timeout_ms, 5000);
+	assert_int_equal(policy.memory_max, 512u << 20);
+	config_finish(&config);
+}
+
+/* A file may serve several hosts. */
+static void a_capset_that_this_build_has_not_is_a_warning(void **state)
+{
+	struct config config;
+	char log[512];
+
+	assert_int_equal(
+	    parse(&config, "[default]\n\ncapsets = virgl2,venus, drm\n", log, sizeof(log)), 0);
+	assert_non_null(strstr(log, "test.conf:3: this build of gpudom has no venus, drm"));
+	assert_arguments(&config, NULL, ARGUMENTS("--capsets=virgl2,venus,drm"));
+	config_finish(&config);
+}
+
 static void a_line_that_is_too_long(void **state)
 {
 	char text[4096] = "[default]\nrender-node = /";
@@ -203,7 +339,7 @@ static void the_examples_comments_are_valid(void **state)
 	assert_int_equal(config_parse(&config, "example", text), 0);
 	assert_non_null(config.guests);
 	assert_string_equal(config.guests->guest, "cluster");
-	assert_int_equal(settings, 15 + 4);
+	assert_int_equal(settings, 23 + 4);
 	config_finish(&config);
 }
 
@@ -215,6 +351,10 @@ int main(void)
 		cmocka_unit_test(errors_name_their_line),
 		cmocka_unit_test(every_error_is_reported),
 		cmocka_unit_test(values_out_of_range),
+		cmocka_unit_test(each_setting_is_checked),
+		cmocka_unit_test(a_policy_without_settings_is_the_default),
+		cmocka_unit_test(a_guests_policy_comes_before_the_default),
+		cmocka_unit_test(a_capset_that_this_build_has_not_is_a_warning),
 		cmocka_unit_test(a_line_that_is_too_long),
 		cmocka_unit_test(a_file_that_is_not_there),
 		cmocka_unit_test(the_example_is_valid),
