@@ -54,6 +54,8 @@ hardening := -fstack-protector-strong -fstack-clash-protection -fPIE \
 CFLAGS ?= -O2 -g
 # -iquote, not -I: xen/gntdev.h is ours, <xen/gntdev.h> is the kernel's.
 override CPPFLAGS += -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS
+# Static tracepoints: 0, 1, or by default where systemtap's <sys/sdt.h> is there
+override CPPFLAGS += $(addprefix -DWITH_USDT=,$(WITH_USDT))
 override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifdef SANITIZE

@@ -143,6 +143,7 @@ int gpu_create(const struct gpu_options *options, struct virtio_device **device)
 	gpu->display = options->display;
 	gpu->scanout_count = options->scanouts;
 	gpu->limits = options->limits;
+	gpu->guest = options->guest ? options->guest : "";
 	TAILQ_INIT(&gpu->requests);
 	TAILQ_INIT(&gpu->flushes);
 	TAILQ_INIT(&gpu->unused);

@@ -38,6 +38,7 @@ struct gpu_options {
 	struct display *display;   /* likewise */
 	unsigned scanouts;         /* 1 to 16 */
 	struct gpu_limits limits;
+	const char *guest; /* its name, for probes; not copied. NULL: none */
 };
 
 struct gpu_statistics {

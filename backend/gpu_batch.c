@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/gpu_internal.h"
+#include "backend/probe.h"
 
 /* Requests hold numbers of 64 bits. */
 #define ALIGNMENT 8
@@ -59,6 +60,7 @@ static void batch_add(struct gpu_batch *batch, uint64_t copied)
 	struct gpu_taken *taken = &batch->requests[batch->count++];
 
 	*taken = (struct gpu_taken){
+		.number = chain->number,
 		.head = chain->head,
 		.progress = chain->progress,
 		.size = chain->readable_size,
@@ -142,11 +144,19 @@ static void batch_read(struct gpu *gpu)
 
 int gpu_batch_take(struct gpu *gpu, struct virtqueue *queue)
 {
+	struct gpu_batch *batch = &gpu->requests_taken;
+	uint64_t begin = trace_begin(gpu->base.trace);
 	int taken = batch_fill(gpu, queue);
 
-	if (gpu->requests_taken.count) {
-		gpu->statistics.batches++;
-		batch_read(gpu);
-	}
+	if (!batch->count)
+		return taken;
+	gpu->statistics.batches++;
+	PROBE(dequeue, gpu->guest, queue->index, batch->count, batch->bytes);
+	trace_end(gpu->base.trace, begin, .type = TRACE_DEQUEUE, .queue = (uint8_t)queue->index,
+	    .request = batch->requests[0].number, .arg = batch->count, .value = batch->bytes);
+	begin = trace_begin(gpu->base.trace);
+	batch_read(gpu);
+	trace_end(gpu->base.trace, begin, .type = TRACE_COPY, .queue = (uint8_t)queue->index,
+	    .request = batch->requests[0].number, .arg = batch->count, .value = batch->bytes);
 	return taken;
 }

@@ -6,76 +6,82 @@
 #include <string.h>
 
 #include "backend/gpu_internal.h"
+#include "backend/probe.h"
 
 #define SCRATCH_SIZE_MIN 4096
 #define SCRATCH_ALIGNMENT 64
 
 struct gpu_operation {
 	const char *name;
-	gpu_handler *handler;
+	gpu_handler *run;
 	uint64_t features; /* of which it is part */
 	uint32_t size;     /* of its struct, which the request holds at least */
 	bool kept;         /* it changes what a successor has to know */
 };
 
-#define OPERATION(command, handler_, type, features_)                          \
-	{                                                                      \
-		.name = #command, .handler = (handler_), .size = sizeof(type), \
-		.features = (features_)                                        \
-	}
-#define KEPT(command, handler_, type, features_)                               \
-	{                                                                      \
-		.name = #command, .handler = (handler_), .size = sizeof(type), \
-		.features = (features_), .kept = true                          \
-	}
 #define VIRGL GPU_FEATURE(VIRGL)
 #define BLOB GPU_FEATURE(RESOURCE_BLOB)
 
-/* In the order of enum virtio_gpu_ctrl_type */
-static const struct gpu_operation operations_2d[] = {
-	OPERATION(GET_DISPLAY_INFO, gpu_get_display_info, struct virtio_gpu_ctrl_hdr, 0),
-	KEPT(RESOURCE_CREATE_2D, gpu_resource_create_2d, struct virtio_gpu_resource_create_2d, 0),
-	KEPT(RESOURCE_UNREF, gpu_resource_unref, struct virtio_gpu_resource_unref, 0),
-	KEPT(SET_SCANOUT, gpu_set_scanout, struct virtio_gpu_set_scanout, 0),
-	OPERATION(RESOURCE_FLUSH, gpu_resource_flush, struct virtio_gpu_resource_flush, 0),
-	OPERATION(
-	    TRANSFER_TO_HOST_2D, gpu_transfer_to_host_2d, struct virtio_gpu_transfer_to_host_2d, 0),
-	KEPT(RESOURCE_ATTACH_BACKING, gpu_resource_attach_backing,
-	    struct virtio_gpu_resource_attach_backing, 0),
-	KEPT(RESOURCE_DETACH_BACKING, gpu_resource_detach_backing,
-	    struct virtio_gpu_resource_detach_backing, 0),
-	OPERATION(GET_CAPSET_INFO, gpu_get_capset_info, struct virtio_gpu_get_capset_info, VIRGL),
-	OPERATION(GET_CAPSET, gpu_get_capset, struct virtio_gpu_get_capset, VIRGL),
-	OPERATION(GET_EDID, gpu_get_edid, struct virtio_gpu_cmd_get_edid, GPU_FEATURE(EDID)),
-	KEPT(RESOURCE_ASSIGN_UUID, gpu_resource_assign_uuid, struct virtio_gpu_resource_assign_uuid,
-	    GPU_FEATURE(RESOURCE_UUID)),
-	KEPT(RESOURCE_CREATE_BLOB, gpu_resource_create_blob, struct virtio_gpu_resource_create_blob,
-	    BLOB),
-	KEPT(SET_SCANOUT_BLOB, gpu_set_scanout_blob, struct virtio_gpu_set_scanout_blob, BLOB),
-};
+/* X(NAME, handler and probe, struct, features, kept), in the order of enum virtio_gpu_ctrl_type */
+#define COMMANDS_2D(X)                                                                        \
+	X(GET_DISPLAY_INFO, get_display_info, ctrl_hdr, 0, false)                             \
+	X(RESOURCE_CREATE_2D, resource_create_2d, resource_create_2d, 0, true)                \
+	X(RESOURCE_UNREF, resource_unref, resource_unref, 0, true)                            \
+	X(SET_SCANOUT, set_scanout, set_scanout, 0, true)                                     \
+	X(RESOURCE_FLUSH, resource_flush, resource_flush, 0, false)                           \
+	X(TRANSFER_TO_HOST_2D, transfer_to_host_2d, transfer_to_host_2d, 0, false)            \
+	X(RESOURCE_ATTACH_BACKING, resource_attach_backing, resource_attach_backing, 0, true) \
+	X(RESOURCE_DETACH_BACKING, resource_detach_backing, resource_detach_backing, 0, true) \
+	X(GET_CAPSET_INFO, get_capset_info, get_capset_info, VIRGL, false)                    \
+	X(GET_CAPSET, get_capset, get_capset, VIRGL, false)                                   \
+	X(GET_EDID, get_edid, cmd_get_edid, GPU_FEATURE(EDID), false)                         \
+	X(RESOURCE_ASSIGN_UUID, resource_assign_uuid, resource_assign_uuid,                   \
+	    GPU_FEATURE(RESOURCE_UUID), true)                                                 \
+	X(RESOURCE_CREATE_BLOB, resource_create_blob, resource_create_blob, BLOB, true)       \
+	X(SET_SCANOUT_BLOB, set_scanout_blob, set_scanout_blob, BLOB, true)
 
-static const struct gpu_operation operations_3d[] = {
-	KEPT(CTX_CREATE, gpu_ctx_create, struct virtio_gpu_ctx_create, VIRGL),
-	KEPT(CTX_DESTROY, gpu_ctx_destroy, struct virtio_gpu_ctx_destroy, VIRGL),
-	KEPT(CTX_ATTACH_RESOURCE, gpu_ctx_attach_resource, struct virtio_gpu_ctx_resource, VIRGL),
-	KEPT(CTX_DETACH_RESOURCE, gpu_ctx_detach_resource, struct virtio_gpu_ctx_resource, VIRGL),
-	KEPT(RESOURCE_CREATE_3D, gpu_resource_create_3d, struct virtio_gpu_resource_create_3d,
-	    VIRGL),
-	OPERATION(TRANSFER_TO_HOST_3D, gpu_transfer_to_host_3d, struct virtio_gpu_transfer_host_3d,
-	    VIRGL),
-	OPERATION(TRANSFER_FROM_HOST_3D, gpu_transfer_from_host_3d,
-	    struct virtio_gpu_transfer_host_3d, VIRGL),
-	OPERATION(SUBMIT_3D, gpu_submit_3d, struct virtio_gpu_cmd_submit, VIRGL),
-	OPERATION(
-	    RESOURCE_MAP_BLOB, gpu_resource_map_blob, struct virtio_gpu_resource_map_blob, BLOB),
-	OPERATION(RESOURCE_UNMAP_BLOB, gpu_resource_unmap_blob,
-	    struct virtio_gpu_resource_unmap_blob, BLOB),
-};
+#define COMMANDS_3D(X)                                                                  \
+	X(CTX_CREATE, ctx_create, ctx_create, VIRGL, true)                              \
+	X(CTX_DESTROY, ctx_destroy, ctx_destroy, VIRGL, true)                           \
+	X(CTX_ATTACH_RESOURCE, ctx_attach_resource, ctx_resource, VIRGL, true)          \
+	X(CTX_DETACH_RESOURCE, ctx_detach_resource, ctx_resource, VIRGL, true)          \
+	X(RESOURCE_CREATE_3D, resource_create_3d, resource_create_3d, VIRGL, true)      \
+	X(TRANSFER_TO_HOST_3D, transfer_to_host_3d, transfer_host_3d, VIRGL, false)     \
+	X(TRANSFER_FROM_HOST_3D, transfer_from_host_3d, transfer_host_3d, VIRGL, false) \
+	X(SUBMIT_3D, submit_3d, cmd_submit, VIRGL, false)                               \
+	X(RESOURCE_MAP_BLOB, resource_map_blob, resource_map_blob, BLOB, false)         \
+	X(RESOURCE_UNMAP_BLOB, resource_unmap_blob, resource_unmap_blob, BLOB, false)
 
-static const struct gpu_operation operations_cursor[] = {
-	KEPT(UPDATE_CURSOR, gpu_update_cursor, struct virtio_gpu_update_cursor, 0),
-	KEPT(MOVE_CURSOR, gpu_move_cursor, struct virtio_gpu_update_cursor, 0),
-};
+#define COMMANDS_CURSOR(X)                                      \
+	X(UPDATE_CURSOR, update_cursor, update_cursor, 0, true) \
+	X(MOVE_CURSOR, move_cursor, update_cursor, 0, true)
+
+/* The handler between two probes that bear the command's name */
+#define DEFINE_RUN(NAME, name_, type, features, kept)                                            \
+	static uint32_t run_##name_(struct gpu *gpu, struct gpu_command *command)                \
+	{                                                                                        \
+		uint32_t response;                                                               \
+                                                                                                 \
+		PROBE(name_##__begin, gpu->guest, command->number, command->hdr.ctx_id,          \
+		    command->size);                                                              \
+		response = gpu_##name_(gpu, command);                                            \
+		PROBE(name_##__end, gpu->guest, command->number, command->hdr.ctx_id, response); \
+		return response;                                                                 \
+	}
+COMMANDS_2D(DEFINE_RUN)
+COMMANDS_3D(DEFINE_RUN)
+COMMANDS_CURSOR(DEFINE_RUN)
+
+#define OPERATION(NAME, name_, type, features_, kept_)    \
+	{ .name = #NAME,                                  \
+		.run = run_##name_,                       \
+		.size = sizeof(struct virtio_gpu_##type), \
+		.features = (features_),                  \
+		.kept = (kept_) },
+
+static const struct gpu_operation operations_2d[] = { COMMANDS_2D(OPERATION) };
+static const struct gpu_operation operations_3d[] = { COMMANDS_3D(OPERATION) };
+static const struct gpu_operation operations_cursor[] = { COMMANDS_CURSOR(OPERATION) };
 
 static const struct {
 	const struct gpu_operation *operations;
@@ -242,12 +248,15 @@ void gpu_command_finish(struct gpu *gpu, struct gpu_command *command, uint32_t t
 	int error;
 
 	if (gpu_fence_wanted(command)) {
+		command->fenced_ns = trace_begin(gpu->base.trace);
 		error = gpu_fence_create(gpu, command, &timeline, &fence);
 		if (error < 0 && type < VIRTIO_GPU_RESP_ERR_UNSPEC)
 			type = gpu_command_fail(gpu, command, error, "the renderer made no fence");
 	}
-	if (type >= VIRTIO_GPU_RESP_ERR_UNSPEC)
+	if (type >= VIRTIO_GPU_RESP_ERR_UNSPEC) {
 		gpu->statistics.errors++;
+		PROBE(request__error, gpu->guest, command->number, command->hdr.type, type);
+	}
 	gpu_request_hold(gpu, command, timeline, fence, response_write(gpu, command, type));
 }
 
@@ -279,6 +288,7 @@ static uint32_t command_execute(struct gpu *gpu, struct gpu_command *command,
     const struct gpu_operation *operation, enum virtqueue_progress progress)
 {
 	struct virtqueue *queue = &gpu->base.queues[command->queue];
+	uint64_t begin;
 	uint32_t type;
 	bool known = false;
 
@@ -292,7 +302,11 @@ static uint32_t command_execute(struct gpu *gpu, struct gpu_command *command,
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
 	}
 	virtqueue_set_progress(queue, command->head, VIRTQUEUE_EXECUTING);
-	type = operation->handler(gpu, command);
+	begin = trace_begin(gpu->base.trace);
+	type = operation->run(gpu, command);
+	trace_end(gpu->base.trace, begin, .type = TRACE_RENDER, .request = command->number,
+	    .queue = (uint8_t)command->queue, .head = command->head, .arg = command->hdr.type,
+	    .value = type);
 	if (operation->kept && type < VIRTIO_GPU_RESP_ERR_UNSPEC)
 		known = gpu_ledger_note(gpu, command) && type == VIRTIO_GPU_RESP_OK_NODATA;
 	virtqueue_set_progress(queue, command->head, known ? VIRTQUEUE_EXECUTED : VIRTQUEUE_TAKEN);
@@ -310,7 +324,7 @@ uint32_t gpu_command_replay(struct gpu *gpu, const void *data, uint64_t size)
 	    (gpu->features & operation->features) != operation->features)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
 	command.name = operation->name;
-	return operation->handler(gpu, &command);
+	return operation->run(gpu, &command);
 }
 
 /* Finds out what a request asks for. */
@@ -347,9 +361,12 @@ static uint32_t command_take(
 		    "%llu bytes are less than its %u", (unsigned long long)command->size,
 		    operation->size);
 	type = gpu_fence_check(gpu, command);
-	return type == VIRTIO_GPU_RESP_OK_NODATA
-		   ? command_execute(gpu, command, operation, taken->progress)
-		   : type;
+	if (type != VIRTIO_GPU_RESP_OK_NODATA)
+		return type;
+	trace_end(gpu->base.trace, command->begin_ns, .type = TRACE_DECODE,
+	    .request = command->number, .queue = (uint8_t)command->queue, .head = command->head,
+	    .arg = command->hdr.type);
+	return command_execute(gpu, command, operation, taken->progress);
 }
 
 static void command_run(struct gpu *gpu, unsigned queue, const struct gpu_taken *taken)
@@ -357,6 +374,8 @@ static void command_run(struct gpu *gpu, unsigned queue, const struct gpu_taken 
 	struct gpu_command command = {
 		.queue = queue,
 		.head = taken->head,
+		.number = taken->number,
+		.begin_ns = trace_begin(gpu->base.trace),
 		.name = "a request",
 		.writable = taken->writable,
 		.writable_count = taken->writable_count,
@@ -370,6 +389,9 @@ static void command_run(struct gpu *gpu, unsigned queue, const struct gpu_taken 
 	if (!command.parked)
 		gpu_command_finish(gpu, &command, type);
 	gpu->command = NULL;
+	trace_end(gpu->base.trace, command.begin_ns, .type = TRACE_REQUEST,
+	    .request = command.number, .queue = (uint8_t)queue, .head = command.head,
+	    .arg = command.hdr.type, .value = type);
 }
 
 bool gpu_queue_process(struct virtio_device *device, unsigned index)

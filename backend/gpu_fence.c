@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "backend/gpu_internal.h"
+#include "backend/probe.h"
 
 void gpu_timeline_init(
     struct gpu_timeline *timeline, const struct renderer_timeline *id, const uint64_t *work)
@@ -89,6 +90,7 @@ int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
 	/* The renderer may call gpu_fence_retired() from within */
 	timeline->fenced_work = *timeline->work;
 	*fence = timeline->last_fence = ++gpu->fence_serial;
+	PROBE(fence_created, gpu->guest, timeline->id.ctx_id, timeline->id.ring_idx, *fence);
 	done = gpu->renderer->impl->create_fence(gpu->renderer, &timeline->id, *fence);
 	if (done)
 		gpu_fence_retired(gpu, &timeline->id, *fence);
@@ -97,10 +99,44 @@ int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
 
 /* ---------------------------------------------------------------- requests */
 
-static void answer(struct gpu *gpu, unsigned queue, uint16_t head, uint32_t written)
+static void answer(
+    struct gpu *gpu, unsigned queue, uint16_t head, uint64_t number, uint32_t written)
 {
 	virtqueue_push(&gpu->base.queues[queue], head, written);
 	gpu->dirty |= 1u << queue;
+	PROBE(answer, gpu->guest, queue, number, written);
+	trace_instant(gpu->base.trace, .type = TRACE_ANSWER, .request = number,
+	    .queue = (uint8_t)queue, .head = head, .arg = written);
+}
+
+/* @begin: when the request or command began to wait for @scanout; 0: nobody wants to know. */
+static void note_flip(struct gpu *gpu, unsigned scanout, uint64_t serial, uint64_t begin,
+    uint64_t number, uint16_t head)
+{
+	PROBE(flip, gpu->guest, scanout, number, serial);
+	trace_end(gpu->base.trace, begin, .type = TRACE_FLIP, .request = number,
+	    .queue = GPU_QUEUE_CONTROL, .head = head, .arg = scanout, .value = serial);
+}
+
+static void note_retired(struct gpu *gpu, const struct gpu_timeline *timeline, uint64_t begin,
+    uint64_t fence, uint64_t number, uint16_t head)
+{
+	trace_end(gpu->base.trace, begin, .type = TRACE_FENCE, .request = number, .head = head,
+	    .ring = timeline->id.global ? TRACE_RING_GLOBAL : timeline->id.ring_idx,
+	    .arg = timeline->id.ctx_id, .value = fence);
+}
+
+/* Of the requests behind the fences from @after to @fence, which have retired now. */
+static void note_all_retired(
+    struct gpu *gpu, const struct gpu_timeline *timeline, uint64_t after, uint64_t fence)
+{
+	const struct gpu_request *request = TAILQ_FIRST(&timeline->requests);
+
+	for (; request && request->fence <= fence; request = TAILQ_NEXT(request, in_timeline)) {
+		if (request->fence > after)
+			note_retired(gpu, timeline, request->fenced_ns, request->fence,
+			    request->number, request->head);
+	}
 }
 
 static void request_return(struct gpu *gpu, struct gpu_request *request)
@@ -112,7 +148,7 @@ static void request_return(struct gpu *gpu, struct gpu_request *request)
 	if (request->flush_scanouts)
 		TAILQ_REMOVE(&gpu->flushes, request, in_flushes);
 	TAILQ_REMOVE(&gpu->requests, request, all);
-	answer(gpu, request->queue, request->head, request->written);
+	answer(gpu, request->queue, request->head, request->number, request->written);
 	TAILQ_INSERT_HEAD(&gpu->unused, request, all);
 }
 
@@ -132,8 +168,11 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 	struct gpu_request *request;
 	bool fenced = timeline && (fence > timeline->retired || !TAILQ_EMPTY(&timeline->requests));
 
+	if (timeline && fence <= timeline->retired)
+		note_retired(
+		    gpu, timeline, command->fenced_ns, fence, command->number, command->head);
 	if (!fenced && !command->flush_scanouts) {
-		answer(gpu, command->queue, command->head, written);
+		answer(gpu, command->queue, command->head, command->number, written);
 		return;
 	}
 	request = TAILQ_FIRST(&gpu->unused);
@@ -143,7 +182,7 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 		request = malloc(sizeof(*request));
 		if (!request) {
 			log_error("gpu: no memory to wait for a fence; answered without");
-			answer(gpu, command->queue, command->head, written);
+			answer(gpu, command->queue, command->head, command->number, written);
 			return;
 		}
 	}
@@ -155,6 +194,9 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 		.written = written,
 		.queue = command->queue,
 		.head = command->head,
+		.number = command->number,
+		.fenced_ns = command->fenced_ns,
+		.flushed_ns = command->begin_ns,
 	};
 	TAILQ_INSERT_TAIL(&gpu->requests, request, all);
 	if (timeline) {
@@ -215,6 +257,9 @@ void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t 
 
 	if (!timeline || fence <= timeline->retired)
 		return;
+	PROBE(fence_retired, gpu->guest, id->ctx_id, id->ring_idx, fence);
+	if (trace_on(gpu->base.trace))
+		note_all_retired(gpu, timeline, timeline->retired, fence);
 	timeline->retired = fence;
 	gpu_batch_begin(gpu);
 	timeline_advance(gpu, timeline);
@@ -231,6 +276,8 @@ void gpu_request_shown(struct gpu *gpu, unsigned scanout, uint64_t serial)
 	command = gpu->command;
 	if (command && command->flush_scanouts & bit && command->flush_serial <= serial) {
 		command->flush_scanouts &= ~bit;
+		note_flip(gpu, scanout, command->flush_serial, command->begin_ns, command->number,
+		    command->head);
 		if (!command->flush_scanouts)
 			gpu->statistics.frames++;
 	}
@@ -241,6 +288,8 @@ void gpu_request_shown(struct gpu *gpu, unsigned scanout, uint64_t serial)
 		if (!(request->flush_scanouts & bit))
 			continue;
 		request->flush_scanouts &= ~bit;
+		note_flip(gpu, scanout, request->flush_serial, request->flushed_ns, request->number,
+		    request->head);
 		if (request->flush_scanouts)
 			continue;
 		TAILQ_REMOVE(&gpu->flushes, request, in_flushes);

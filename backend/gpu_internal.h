@@ -48,6 +48,7 @@ struct gpu_ledger;
 
 /* A request as it was taken from its queue. */
 struct gpu_taken {
+	uint64_t number; /* of those taken from this queue */
 	uint16_t head;
 	enum virtqueue_progress progress;
 	uint64_t size;   /* of the request */
@@ -78,7 +79,9 @@ struct gpu_batch {
 struct gpu_command {
 	unsigned queue;
 	uint16_t head;
-	const char *name; /* for people */
+	uint64_t number;              /* on its queue */
+	uint64_t begin_ns, fenced_ns; /* for the trace; 0: nobody wants to know */
+	const char *name;             /* for people */
 	struct virtio_gpu_ctrl_hdr hdr;
 	const void *data; /* the private copy, header included */
 	uint64_t size;
@@ -102,6 +105,8 @@ struct gpu_request {
 	uint32_t written;        /* bytes of the answer */
 	unsigned queue;
 	uint16_t head;
+	uint64_t number;
+	uint64_t fenced_ns, flushed_ns; /* when its waits began; 0: nobody wants to know */
 };
 TAILQ_HEAD(gpu_request_list, gpu_request);
 
@@ -164,6 +169,7 @@ struct gpu_capset {
 
 struct gpu {
 	struct virtio_device base;
+	const char *guest; /* for probes */
 	struct renderer *renderer;
 	struct display *display;
 	unsigned scanout_count;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend/memory.h"
 
+#include "backend/probe.h"
+
 void memory_destroy(struct guest_memory *memory)
 {
 	if (memory)
@@ -26,38 +28,76 @@ int memory_translate_user(
 int memory_read(
     struct guest_memory *memory, void *to, const struct memory_piece *pieces, size_t count)
 {
-	return memory->impl->read(memory, to, pieces, count);
+	uint64_t begin = trace_begin(memory->trace);
+	int error;
+
+	PROBE(memory_read__begin, count);
+	error = memory->impl->read(memory, to, pieces, count);
+	PROBE(memory_read__end, error);
+	trace_end(memory->trace, begin, .type = TRACE_READ, .arg = (uint32_t)count);
+	return error;
 }
 
 int memory_write(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
     const void *from, size_t size)
 {
-	return memory->impl->write(memory, pieces, count, from, size);
+	uint64_t begin = trace_begin(memory->trace);
+	int error;
+
+	PROBE(memory_write__begin, size);
+	error = memory->impl->write(memory, pieces, count, from, size);
+	PROBE(memory_write__end, error);
+	trace_end(memory->trace, begin, .type = TRACE_WRITE, .arg = (uint32_t)count, .value = size);
+	return error;
 }
 
 int memory_write_later(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
     const void *from, size_t size)
 {
-	return (memory->impl->write_later ? memory->impl->write_later : memory->impl->write)(
-	    memory, pieces, count, from, size);
+	if (!memory->impl->write_later)
+		return memory_write(memory, pieces, count, from, size);
+	return memory->impl->write_later(memory, pieces, count, from, size);
 }
 
 void memory_flush(struct guest_memory *memory)
 {
-	if (memory->impl->flush)
-		memory->impl->flush(memory);
+	uint64_t begin;
+
+	if (!memory->impl->flush)
+		return;
+	begin = trace_begin(memory->trace);
+	PROBE(memory_flush__begin, memory);
+	memory->impl->flush(memory);
+	PROBE(memory_flush__end, memory);
+	trace_end(memory->trace, begin, .type = TRACE_FLUSH);
 }
 
 int memory_map(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
     enum memory_access access, struct memory_map **map)
 {
-	return memory->impl->map(memory, pieces, count, access, map);
+	uint64_t begin = trace_begin(memory->trace);
+	int error;
+
+	PROBE(memory_map__begin, count);
+	error = memory->impl->map(memory, pieces, count, access, map);
+	PROBE(memory_map__end, error);
+	trace_end(memory->trace, begin, .type = TRACE_MAP, .arg = (uint32_t)count,
+	    .value = error ? 0 : (*map)->size);
+	return error;
 }
 
 void memory_unmap(struct guest_memory *memory, struct memory_map *map)
 {
-	if (map)
-		memory->impl->unmap(memory, map);
+	uint64_t begin, size;
+
+	if (!map)
+		return;
+	begin = trace_begin(memory->trace);
+	size = map->size;
+	PROBE(memory_unmap__begin, size);
+	memory->impl->unmap(memory, map);
+	PROBE(memory_unmap__end, size);
+	trace_end(memory->trace, begin, .type = TRACE_UNMAP, .value = size);
 }
 
 void memory_map_append(struct memory_map *map, void *address, size_t length)

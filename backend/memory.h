@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "backend/trace.h"
+
 struct memory_piece {
 	uint64_t address; /* bus address of the first byte */
 	uint32_t length;  /* bytes; may span pages */
@@ -82,6 +84,7 @@ struct memory_statistics {
 struct guest_memory {
 	const struct guest_memory_impl *impl;
 	struct memory_statistics statistics; /* kept by the implementation, read by anyone */
+	struct trace *trace;                 /* set by the owner, not owned; may be NULL */
 };
 
 /* Frees everything; every map must have been unmapped. Accepts NULL. */

@@ -529,6 +529,7 @@ int vhost_user_create(const struct vhost_user_options *options, int fd, struct v
 		goto error_queues;
 	for (unsigned i = 0; i < user->queue_count; i++) {
 		virtqueue_init(&user->queues[i], i);
+		user->queues[i].trace = device->trace;
 		user->vrings[i].user = user;
 	}
 	vhost_user_receiver_init(&user->receiver, fd);

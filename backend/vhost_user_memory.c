@@ -52,6 +52,7 @@ static int vhost_user_choose_memory(struct vhost_user *user,
 	if (error)
 		return error;
 	user->memory_is_xen = is_xen;
+	user->memory->trace = user->device->trace;
 	user->device->memory = user->memory;
 	return 0;
 }

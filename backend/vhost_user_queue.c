@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/probe.h"
 #include "backend/vhost_user_private.h"
 
 /*
@@ -41,7 +42,7 @@ static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, v
 	struct vhost_user_vring *vring = data;
 	struct vhost_user *user = vring->user;
 	unsigned index = (unsigned)(vring - user->vrings);
-	uint64_t count;
+	uint64_t count, begin = trace_begin(user->device->trace);
 	ssize_t n = read(fd, &count, sizeof(count));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -53,6 +54,9 @@ static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, v
 		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 		return 0;
 	}
+	PROBE(kick, index, count);
+	trace_end(user->device->trace, begin, .type = TRACE_KICK, .queue = (uint8_t)index,
+	    .arg = (uint32_t)count);
 	/* Nothing comes from a broken queue until it is started anew: let the guest kick. */
 	if (user->queues[index].broken) {
 		sd_event_source_set_enabled(source, SD_EVENT_OFF);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "backend/memory.h"
+#include "backend/trace.h"
 #include "backend/virtqueue.h"
 
 struct virtio_device;
@@ -73,6 +74,9 @@ struct virtio_device {
 	struct virtqueue *queues;    /* impl->queue_count of them */
 	struct guest_memory *memory; /* NULL until the front end has described it */
 	struct virtio_host host;     /* all NULL: nobody listens */
+	/* Set by the owner before there is a transport, which uses it, too; not owned. NULL: none
+	 */
+	struct trace *trace;
 };
 
 #endif

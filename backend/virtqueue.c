@@ -22,6 +22,7 @@
 
 #include "backend/checked.h"
 #include "backend/inflight.h"
+#include "backend/probe.h"
 
 /* Rings of VIRTIO_F_VERSION_1 devices are little-endian. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are read as they are");
@@ -398,7 +399,7 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 		return error;
 
 	queue->heads[head / 64] |= UINT64_C(1) << head % 64;
-	queue->chains++;
+	chain->number = ++queue->chains;
 	if (!resubmit) {
 		queue->last_avail++;
 		queue->in_flight++;
@@ -449,9 +450,21 @@ static bool virtqueue_wants_call(const struct virtqueue *queue, uint16_t old, ui
 		 VRING_AVAIL_F_NO_INTERRUPT);
 }
 
+static void virtqueue_call(struct virtqueue *queue)
+{
+	uint64_t begin = trace_begin(queue->trace);
+
+	queue->calls++;
+	PROBE(interrupt, queue->index, queue->calls);
+	virtqueue_signal(queue->call_fd);
+	trace_end(queue->trace, begin, .type = TRACE_INTERRUPT, .queue = (uint8_t)queue->index,
+	    .arg = queue->published, .value = queue->calls);
+}
+
 void virtqueue_publish(struct virtqueue *queue)
 {
 	uint16_t old = queue->published, new = queue->used_index;
+	uint64_t begin = trace_begin(queue->trace);
 
 	if (!queue->started || old == new)
 		return;
@@ -461,10 +474,11 @@ void virtqueue_publish(struct virtqueue *queue)
 	if (queue->config.inflight)
 		virtqueue_inflight_publish(queue->config.inflight, new);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* (C) */
-	if (virtqueue_wants_call(queue, old, new)) {
-		queue->calls++;
-		virtqueue_signal(queue->call_fd);
-	}
+	PROBE(publish, queue->index, (uint16_t)(new - old));
+	trace_end(queue->trace, begin, .type = TRACE_PUBLISH, .queue = (uint8_t)queue->index,
+	    .arg = (uint16_t)(new - old));
+	if (virtqueue_wants_call(queue, old, new))
+		virtqueue_call(queue);
 }
 
 void virtqueue_disable_notifications(struct virtqueue *queue)

@@ -17,6 +17,7 @@
 
 #include "backend/log.h"
 #include "backend/memory.h"
+#include "backend/trace.h"
 
 #define VIRTQUEUE_SIZE_MAX 1024
 
@@ -47,6 +48,7 @@ enum virtqueue_progress {
 
 /* One request: device-readable pieces first, then device-writable ones. */
 struct virtqueue_chain {
+	uint64_t number; /* of those taken: virtqueue.chains, with it */
 	uint16_t head;
 	enum virtqueue_progress progress;         /* of a predecessor with it, else TAKEN */
 	uint32_t readable_count, writable_count;  /* pieces */
@@ -60,6 +62,7 @@ struct virtqueue {
 	unsigned index;
 	int call_fd, error_fd; /* eventfds, or -1; owned by the transport, which may change them */
 	struct log_limit limit;
+	struct trace *trace; /* not owned; may be NULL */
 
 	/* Valid between start and stop */
 	struct guest_memory *memory;

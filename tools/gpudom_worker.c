@@ -37,6 +37,7 @@ struct worker {
 	int gpu_fd;              /* the front end's display socket that we don't use; -1: none */
 	sd_event_source *listening;
 	sd_event_source *fences;
+	struct trace trace;
 };
 
 /* ---------------------------------------------------------------- pictures and counters */
@@ -339,12 +340,14 @@ static int worker_create_device(struct worker *worker)
 		.display = worker->display,
 		.scanouts = worker->options.scanouts,
 		.limits = worker->options.limits,
+		.guest = worker->options.guest,
 	};
 	int fd, r;
 
 	r = gpu_create(&options, &worker->device);
 	if (r < 0)
 		return r;
+	worker->device->trace = &worker->trace;
 	fd = worker->renderer->impl->get_fd(worker->renderer);
 	if (fd < 0)
 		return 0;
@@ -400,6 +403,7 @@ static void worker_finish(struct worker *worker)
 		unlink(worker->options.socket_path);
 		close(worker->listen_fd);
 	}
+	trace_stop(&worker->trace);
 	sd_event_unref(worker->event);
 }
 
