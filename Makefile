@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: MIT
 # gpudom: make, make test, make demo, make xen-demo; `make help` lists all.
 
-BUILD ?= build/release
+# Capability sets that can be left out: then neither their code nor its libraries are in the binary.
+# Of venus, drm and cross-domain there is no code yet.
+WITH_VIRGL ?= 1
+ifeq ($(filter 0 1,$(WITH_VIRGL)),)
+$(error WITH_VIRGL is 0 or 1)
+endif
+without := $(if $(filter 0,$(WITH_VIRGL)),-no-virgl)
+
+BUILD ?= build/release$(without)
 PREFIX ?= /usr/local
 LIBEXECDIR ?= $(PREFIX)/libexec
 MANDIR ?= $(PREFIX)/share/man
@@ -27,7 +35,8 @@ main-gpudom-bench := tools/gpudom_bench.c
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
-pkgs := libsystemd libpng inih json-c epoxy egl gbm virglrenderer libdrm
+pkgs := libsystemd libpng inih json-c libdrm
+pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.
 ifneq ($(filter demo xen-demo test system-test bench bench-qemu,$(MAKECMDGOALS)),)
@@ -56,6 +65,7 @@ CFLAGS ?= -O2 -g
 override CPPFLAGS += -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS
 # Static tracepoints: 0, 1, or by default where systemtap's <sys/sdt.h> is there
 override CPPFLAGS += $(addprefix -DWITH_USDT=,$(WITH_USDT))
+override CPPFLAGS += -DWITH_VIRGL=$(WITH_VIRGL)
 override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifdef SANITIZE
@@ -69,6 +79,9 @@ endif
 
 mains := $(foreach p,$(PROGRAMS),$(main-$(p)))
 lib_sources := $(filter-out $(mains),$(wildcard backend/*.c render/*.c xen/*.c tools/*.c))
+ifeq ($(WITH_VIRGL),0)
+lib_sources := $(filter-out render/virgl%.c render/egl.c render/fence_queue.c,$(lib_sources))
+endif
 loopback_sources := $(wildcard tests/loopback/*.c)
 unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
 device_tests := $(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c))
@@ -144,9 +157,10 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK
 test-programs: $(addprefix $(BUILD)/,$(tests) gpudom-worker gpudom-keeper)
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
-# Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, and
-# a real guest under QEMU.
+# Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, what can be left
+# out of the build, and a real guest under QEMU.
 test: check fuzz-check
+	tests/build-variants.sh
 	+$(MAKE) BUILD=build/asan SANITIZE=1 gpudom-worker
 	tests/system/qemu/test.sh
 
@@ -225,6 +239,7 @@ help:
 	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'
 	@echo 'make bench-qemu    glmark2 in a guest, beside QEMU'\''s own device'
 	@echo 'make install       DESTDIR=, PREFIX=/usr/local'
+	@echo 'make WITH_VIRGL=0  without virglrenderer and EGL: guests get 2D; into build/release-no-virgl'
 	@echo 'make format lint   clang-format; clang-tidy and cppcheck'
 
 .PHONY: man install clean help

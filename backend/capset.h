@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef WITH_VIRGL
+#ifndef WITH_VIRGL /* the Makefile has it */
 #define WITH_VIRGL 1
 #endif
 

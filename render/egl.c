@@ -2,6 +2,7 @@
 #include "render/egl.h"
 
 #include <assert.h>
+#include <epoxy/egl.h>
 #include <epoxy/gl.h>
 #include <errno.h>
 #include <fcntl.h>

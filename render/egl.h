@@ -7,7 +7,6 @@
 #ifndef GPUDOM_RENDER_EGL_H
 #define GPUDOM_RENDER_EGL_H
 
-#include <epoxy/egl.h>
 #include <stdbool.h>
 
 #include "backend/display.h"

@@ -2,6 +2,7 @@
 #include "render/virgl.h"
 
 #include <assert.h>
+#include <epoxy/egl.h>
 #include <epoxy/gl.h>
 #include <errno.h>
 #include <linux/virtio_gpu.h>

@@ -7,6 +7,9 @@
 #ifndef GPUDOM_RENDER_VIRGL_H
 #define GPUDOM_RENDER_VIRGL_H
 
+#include <errno.h>
+
+#include "backend/capset.h"
 #include "backend/renderer.h"
 #include "render/egl.h"
 
@@ -18,6 +21,14 @@ struct virgl_options {
 #define VIRGL_CAPSETS_ALL UINT32_MAX
 
 /* -ENODEV (no GL; logged), -ENOMEM, -EBUSY (there is one). */
+#if WITH_VIRGL
 int virgl_create(const struct virgl_options *options, struct renderer **renderer);
+#else
+/* make WITH_VIRGL=0: there is no such renderer. */
+static inline int virgl_create(const struct virgl_options *options, struct renderer **renderer)
+{
+	return -ENOTSUP;
+}
+#endif
 
 #endif

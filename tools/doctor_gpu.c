@@ -14,6 +14,7 @@
 #include <xf86drm.h>
 #include <xf86drmMode.h>
 
+#include "backend/capset.h"
 #include "backend/log.h"
 #include "render/egl.h"
 #include "xen/doctor_budget.h"
@@ -90,6 +91,8 @@ static void probe_drm(struct doctor_facts *facts)
 
 /* ------------------------------------------------------------------------ GL */
 
+#if WITH_VIRGL
+
 static enum egl_choice choice_of(const char *name)
 {
 	static const char *const names[] = { "auto", "gbm", "device", "surfaceless" };
@@ -145,6 +148,13 @@ static void probe_gl(struct doctor_gl *gl, bool verbose)
 	}
 	close(pipes[0]);
 }
+
+#else
+/* Without virglrenderer no guest needs it (budget_read()). */
+static void probe_gl(struct doctor_gl *gl, bool verbose)
+{
+}
+#endif
 
 /* Tries the settings of a guest (NULL: [default]), unless another has the same. */
 static void probe_settings(struct doctor_facts *facts, const char *guest, bool verbose)

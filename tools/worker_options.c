@@ -80,9 +80,14 @@ static const char help[] =
     "  --fd=N                  serve the connected socket N, and end with it\n"
     "\n"
     "Rendering\n"
+#if WITH_VIRGL
     "  --renderer=NAME         auto (virgl, else soft), virgl (OpenGL), soft (2D only)\n"
     "  --egl=NAME              auto, gbm, device, surfaceless: where GL contexts come from\n"
     "  --render-node=PATH      the GPU, such as /dev/dri/renderD128\n"
+#else
+    "  --renderer=NAME         auto, soft: 2D only (this build has no virgl)\n"
+    "  --egl=NAME, --render-node=PATH  have no effect in this build\n"
+#endif
     "  --capsets=NAME[,NAME]   what the guest may use (default: all that there is), of\n"
     "                          " CAPSET_NAMES "\n"
     "\n"
@@ -105,9 +110,16 @@ static const char help[] =
     "  --print-capabilities    for managers, as JSON\n"
     "  --version  --help\n";
 
+/* QEMU's docs/interop/vhost-user.json; "capsets" is ours. */
 static const char capabilities[] = "{\n"
 				   "  \"type\": \"gpu\",\n"
-				   "  \"features\": [ \"render-node\", \"virgl\" ]\n"
+#if WITH_VIRGL
+				   "  \"features\": [ \"render-node\", \"virgl\" ],\n"
+				   "  \"capsets\": [ \"virgl\", \"virgl2\" ]\n"
+#else
+				   "  \"features\": [],\n"
+				   "  \"capsets\": []\n"
+#endif
 				   "}\n";
 
 /* ---------------------------------------------------------------- values */
@@ -366,6 +378,11 @@ static void lay_out(struct worker_options *options, const struct parse_state *st
 
 static int check(const struct worker_options *options, const struct parse_state *state)
 {
+	if (options->renderer == WORKER_RENDERER_VIRGL && !WITH_VIRGL) {
+		fprintf(stderr, "gpudom-worker: this build has no virgl (make WITH_VIRGL=0): use "
+				"--renderer=soft, or another build\n");
+		return -EINVAL;
+	}
 	if (!options->socket_path == (options->fd < 0)) {
 		fprintf(stderr, "gpudom-worker: one of --socket-path and --fd is needed; "
 				"try 'gpudom-worker --help'\n");

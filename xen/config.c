@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/capset.h"
 #include "backend/log.h"
 #include "xen/config_values.h"
 
@@ -134,6 +135,9 @@ static void config_advise(
 {
 	char missing[CONFIG_VALUE_MAX];
 
+	if (!strcmp(key->name, "renderer") && !strcmp(value, "virgl") && !WITH_VIRGL)
+		log_warning("%s:%u: this build of gpudom has no virgl: workers do not start",
+		    reader->name, reader->line);
 	if (strcmp(key->name, "capsets") != 0)
 		return;
 	config_missing_capsets(value, missing, sizeof(missing));

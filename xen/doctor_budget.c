@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/capset.h"
+
 #define PAGE 4096u
 #define BUFFERS 3
 #define GL_PAGES ((64u << 20) / PAGE)
@@ -59,11 +61,11 @@ int budget_read(const struct config *config, const char *guest, struct budget_se
 {
 	unsigned modes = 0, outputs = 0;
 	char **arguments;
+	uint32_t capsets = CAPSETS_ALL;
 	const char *value;
 	int error;
 
-	*settings =
-	    (struct budget_settings){ .gl = true, .egl = "auto", .backing_bytes = DEFAULT_BACKING };
+	*settings = (struct budget_settings){ .egl = "auto", .backing_bytes = DEFAULT_BACKING };
 	error = config_arguments(config, guest, &arguments);
 	if (error)
 		return error;
@@ -76,7 +78,7 @@ int budget_read(const struct config *config, const char *guest, struct budget_se
 		} else if ((value = value_of(*a, "renderer"))) {
 			settings->soft = !strcmp(value, "soft");
 		} else if ((value = value_of(*a, "capsets"))) {
-			settings->gl = strcmp(value, "none") != 0;
+			capset_parse(value, &capsets);
 		} else if ((value = value_of(*a, "egl"))) {
 			snprintf(settings->egl, sizeof(settings->egl), "%s", value);
 		} else if ((value = value_of(*a, "render-node"))) {
@@ -90,7 +92,7 @@ int budget_read(const struct config *config, const char *guest, struct budget_se
 		outputs = modes ? modes : 1;
 	for (; modes < outputs; modes++)
 		settings->frame_pages += frame_pages(DEFAULT_WIDTH, DEFAULT_HEIGHT);
-	settings->gl &= !settings->soft;
+	settings->gl = capsets & CAPSETS_BUILT & CAPSETS_VIRGL && !settings->soft;
 	return 0;
 }
 
