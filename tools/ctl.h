@@ -4,9 +4,12 @@
 #ifndef GPUDOM_TOOLS_CTL_H
 #define GPUDOM_TOOLS_CTL_H
 
-/* Wrong options, or it could not do its work. 0 to 2 are the commands' own. */
-#define CTL_EXIT_ERROR 3
+/* 0: done. The doctor's 1 and 2 mean something else (doctor_exit_status()). */
+#define CTL_EXIT_REFUSED 1     /* gpudomd says no, or it has not the desired effect */
+#define CTL_EXIT_UNREACHABLE 2 /* gpudomd does not run, or may not be asked */
+#define CTL_EXIT_ERROR 3       /* wrong options, or it could not do its work */
 
 int ctl_doctor(int argc, char **argv);
+int ctl_status(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ static const struct ctl_command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "doctor", "say what keeps guests from being served, and how to mend it", ctl_doctor },
+	{ "status", "show the guests, what they use, and what is wrong", ctl_status },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

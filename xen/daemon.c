@@ -26,6 +26,17 @@ unsigned daemon_served(const struct gpu_daemon *gpu_daemon)
 	return served;
 }
 
+struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *position)
+{
+	while (*position < DAEMON_GUESTS_MAX) {
+		struct guest *guest = gpu_daemon->guests[(*position)++];
+
+		if (guest)
+			return guest;
+	}
+	return NULL;
+}
+
 static struct guest **daemon_find(struct gpu_daemon *gpu_daemon, uint16_t domid)
 {
 	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)

@@ -21,6 +21,7 @@ struct daemon_options {
 };
 
 struct gpu_daemon;
+struct guest;
 
 /* Goes on with the guests of a predecessor, connects to xenstore and publishes that it is ready.
  * Errors are logged with their cure. */
@@ -35,6 +36,9 @@ void daemon_let_go(struct gpu_daemon *gpu_daemon);
 
 /* A line of counters for each device. */
 void daemon_log_statistics(const struct gpu_daemon *gpu_daemon);
+
+/* The first guest at or after *@position, which is moved past it; NULL at the end. */
+struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *position);
 
 /* Devices that serve a guest now. */
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon);

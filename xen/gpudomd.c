@@ -16,6 +16,7 @@
 #include "backend/log.h"
 #include "tools/version.h"
 #include "xen/config.h"
+#include "xen/control.h"
 #include "xen/daemon.h"
 #include "xen/worker_process.h"
 
@@ -25,6 +26,8 @@
 struct gpudomd_options {
 	const char *config_path; /* NULL: CONFIG_PATH, if there is one */
 	const char *worker_path;
+	const char *control_path; /* empty: none */
+	const char *control_group;
 	enum log_level log_level;
 	bool once, check_config;
 	bool ioeventfd;
@@ -38,6 +41,7 @@ struct gpudomd {
 	sd_event *event;
 	struct keep *keep;
 	struct gpu_daemon *gpu_daemon;
+	struct control *control;
 };
 
 /* ------------------------------------------------------------------- options */
@@ -52,6 +56,8 @@ static const char help[] =
     "  --once             end when the first guest has left\n"
     "  --ioeventfd        let the kernel pass kicks on: faster, but this domain's kernel crashes\n"
     "                     when gpudomd does (see gpudomd(8)); --no-ioeventfd is the default\n"
+    "  --control=PATH     socket for gpudomctl (" CONTROL_PATH "); empty: none\n"
+    "  --control-group=GROUP  who may use it besides root (" CONTROL_GROUP ", if there is one)\n"
     "  --log-level=LEVEL  error, warning, info (default), debug\n"
     "  --version  --help\n";
 
@@ -62,6 +68,8 @@ enum {
 	OPT_ONCE,
 	OPT_IOEVENTFD,
 	OPT_NO_IOEVENTFD,
+	OPT_CONTROL,
+	OPT_CONTROL_GROUP,
 	OPT_LOG_LEVEL,
 	OPT_VERSION,
 	OPT_HELP,
@@ -74,6 +82,8 @@ static const struct option long_options[] = {
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "ioeventfd", no_argument, NULL, OPT_IOEVENTFD },
 	{ "no-ioeventfd", no_argument, NULL, OPT_NO_IOEVENTFD },
+	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "control-group", required_argument, NULL, OPT_CONTROL_GROUP },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -119,6 +129,12 @@ static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
 			break;
 		case OPT_NO_IOEVENTFD:
 			options->ioeventfd = false;
+			break;
+		case OPT_CONTROL:
+			options->control_path = optarg;
+			break;
+		case OPT_CONTROL_GROUP:
+			options->control_group = optarg;
 			break;
 		case OPT_LOG_LEVEL:
 			if (parse_log_level(optarg, &options->log_level) < 0)
@@ -256,6 +272,20 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 	return daemon_create(&options, &gpudomd->gpu_daemon);
 }
 
+/* Guests are served without, too. */
+static void gpudomd_open_control(struct gpudomd *gpudomd)
+{
+	const struct control_options options = {
+		.path = gpudomd->options.control_path,
+		.group = gpudomd->options.control_group,
+		.event = gpudomd->event,
+		.gpu_daemon = gpudomd->gpu_daemon,
+	};
+
+	if (*options.path)
+		control_create(&options, &gpudomd->control);
+}
+
 static int gpudomd_run(struct gpudomd *gpudomd)
 {
 	int result;
@@ -264,6 +294,7 @@ static int gpudomd_run(struct gpudomd *gpudomd)
 		log_warning(
 		    "--ioeventfd: if gpudomd is killed, this domain's kernel crashes at its "
 		    "guests' next access");
+	gpudomd_open_control(gpudomd);
 	keep_report(gpudomd->keep);
 	log_info("gpudomd " GPUDOM_VERSION " is ready for guests (kicks by %s)",
 	    gpudomd->options.ioeventfd ? "ioeventfd" : "forwarding");
@@ -277,6 +308,7 @@ static int gpudomd_run(struct gpudomd *gpudomd)
 
 static void gpudomd_finish(struct gpudomd *gpudomd)
 {
+	control_destroy(gpudomd->control);
 	if (gpudomd->options.once)
 		daemon_destroy(gpudomd->gpu_daemon);
 	else
@@ -291,7 +323,10 @@ static void gpudomd_finish(struct gpudomd *gpudomd)
 
 int main(int argc, char **argv)
 {
-	struct gpudomd gpudomd = { .options = { .log_level = LOG_LEVEL_INFO }, .lock = -1 };
+	struct gpudomd gpudomd = {
+		.options = { .log_level = LOG_LEVEL_INFO, .control_path = CONTROL_PATH },
+		.lock = -1,
+	};
 	int r = gpudomd_parse(&gpudomd.options, argc, argv);
 
 	if (r <= 0)

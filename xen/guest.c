@@ -30,6 +30,11 @@ uint16_t guest_domid(const struct guest *guest)
 	return guest->options.domid;
 }
 
+const char *guest_name(const struct guest *guest)
+{
+	return guest->state->name;
+}
+
 const char *guest_title(const struct guest *guest)
 {
 	return guest->title;
@@ -220,15 +225,22 @@ int guest_add_device(struct guest *guest, const struct discovery_device *device)
 	return guest_make_device(guest, (unsigned)slot);
 }
 
-const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position)
+struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *position)
 {
 	while (*position < GUEST_DEVICES_MAX) {
-		const struct guest_device *device = guest->devices[(*position)++];
+		struct guest_device *device = guest->devices[(*position)++];
 
 		if (device)
-			return guest_device_description(device);
+			return device;
 	}
 	return NULL;
+}
+
+const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position)
+{
+	const struct guest_device *device = guest_next_gpu(guest, position);
+
+	return device ? guest_device_description(device) : NULL;
 }
 
 void guest_remove_device(struct guest *guest, unsigned devid)

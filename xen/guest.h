@@ -11,6 +11,7 @@
 
 struct config;
 struct guest;
+struct guest_device;
 struct keep;
 
 struct guest_options {
@@ -58,6 +59,9 @@ void guest_remove_device(struct guest *guest, unsigned devid);
 /* The first device at or after *@position, which is moved past it; NULL at the end. */
 const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position);
 
+/* The same with what serves it. */
+struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *position);
+
 /* Devices that serve it now. */
 unsigned guest_served(const struct guest *guest);
 
@@ -66,6 +70,9 @@ void guest_log_statistics(const struct guest *guest);
 
 bool guest_is_empty(const struct guest *guest);
 uint16_t guest_domid(const struct guest *guest);
+
+/* Empty: it has none that we may know. */
+const char *guest_name(const struct guest *guest);
 
 /* "guest NAME", or "domain N" */
 const char *guest_title(const struct guest *guest);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/* gpudomd's control socket: what clients may say, and what they may not do to guests. */
+#include <grp.h>
+
+#include "tests/xen/control_rig.h"
+
+#define COMMANDS "{\"command\":\"commands\"}"
+
+/* --------------------------------------------------------------- conversation */
+
+static void a_client_is_greeted_and_answered(void **state)
+{
+	struct rig *rig = *state;
+	struct json_object *answer, *list;
+	struct peer peer;
+	bool status = false;
+
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"commands\",\"id\":7,\"colour\":[1,2]}");
+	assert_int_equal(get_number(answer, "id"), 7);
+	list = json_object_object_get(json_object_object_get(answer, "result"), "commands");
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *one = json_object_array_get_idx(list, i);
+
+		status |= !strcmp(get_text(one, "name"), "status");
+		assert_true(strlen(get_text(one, "summary")) > 10);
+	}
+	assert_true(status);
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+static void a_guest_appears_and_disappears(void **state)
+{
+	struct rig *rig = *state;
+	struct json_object *answer, *guests, *guest;
+	struct peer peer;
+
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\"}");
+	guests = json_object_object_get(json_object_object_get(answer, "result"), "guests");
+	assert_int_equal(json_object_array_length(guests), 0);
+	json_object_put(answer);
+	start_guest(rig);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}");
+	guests = json_object_object_get(json_object_object_get(answer, "result"), "guests");
+	assert_int_equal(json_object_array_length(guests), 1);
+	guest = json_object_array_get_idx(guests, 0);
+	assert_string_equal(get_text(guest, "name"), "clock");
+	assert_int_equal(get_number(guest, "domid"), 2);
+	guest = json_object_array_get_idx(json_object_object_get(guest, "devices"), 0);
+	assert_int_equal(get_number(guest, "devid"), 0);
+	assert_string_equal(get_text(guest, "state"), "serving");
+	json_object_put(answer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":2}");
+	assert_string_equal(error_code(answer), "");
+	json_object_put(answer);
+	detach();
+	assert_gone(rig);
+	assert_refused(rig, &peer, "{\"command\":\"status\",\"guest\":\"2\"}", "no-such-guest");
+	peer_close(&peer);
+}
+
+static void a_request_comes_byte_by_byte(void **state)
+{
+	static const char request[] = COMMANDS "\n";
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+
+	peer_greet(rig, &peer);
+	for (const char *c = request; *c; c++) {
+		assert_int_equal(send(peer.fd, c, 1, MSG_NOSIGNAL), 1);
+		assert_false(peer_has_line(&peer));
+		turn(rig);
+	}
+	answer = peer_read(rig, &peer);
+	assert_string_equal(error_code(answer), "");
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+static void many_requests_come_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct peer peer;
+	char line[64];
+
+	peer_greet(rig, &peer);
+	for (int i = 0; i < 100; i++) {
+		snprintf(line, sizeof(line), "{\"command\":\"nothing\",\"id\":\"q%d\"}\r\n", i);
+		peer_write(&peer, line);
+	}
+	for (int i = 0; i < 100; i++) {
+		struct json_object *answer = peer_read(rig, &peer);
+
+		snprintf(line, sizeof(line), "q%d", i);
+		assert_string_equal(get_text(answer, "id"), line);
+		assert_string_equal(error_code(answer), "no-such-command");
+		json_object_put(answer);
+	}
+	assert_int_equal(peer.used, 0);
+	peer_close(&peer);
+}
+
+/* As shell scripts do: printf '{...}' | nc -N -U ... */
+static void the_last_request_has_no_newline(void **state)
+{
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+
+	peer_connect(rig, &peer);
+	peer_write(&peer, COMMANDS "\n" COMMANDS);
+	shutdown(peer.fd, SHUT_WR);
+	for (int i = 0; i < 3; i++) {
+		answer = peer_read(rig, &peer);
+		assert_string_equal(error_code(answer), "");
+		json_object_put(answer);
+	}
+	WAIT_FOR(rig, !peer_has_line(&peer) && peer.over);
+	peer_close(&peer);
+}
+
+/* -------------------------------------------------------------------- mistakes */
+
+static void mistakes_are_answered_and_forgiven(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"status",
+		"[]",
+		"7",
+		"null",
+		"{",
+		"{}",
+		"{\"command\":7}",
+		"{\"command\":null}",
+		"{\"command\":\"status\"} {\"command\":\"status\"}",
+		"{\"command\":\"status\"}x",
+		"{\"command\":\"status\",}",
+		"{command:\"status\"}",
+		"{\"command\":\"\xff\xfe\"}",
+		"{\"command\":\"status\",\"guest\":{}}",
+		"{\"command\":\"status\",\"guest\":null}",
+		"{\"command\":\"status\",\"guest\":1.5}",
+		"{\"command\":\"status\",\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}}",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+	};
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+
+	peer_greet(rig, &peer);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(rig, &peer, bad[i], "bad-request");
+	assert_refused(rig, &peer, "{\"command\":\"explode\"}", "no-such-command");
+	assert_refused(rig, &peer, "{\"command\":\"status\",\"gpudom\":2}", "version");
+	assert_refused(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}", "no-such-guest");
+	assert_int_equal(
+	    send(peer.fd, COMMANDS "\0\n", sizeof(COMMANDS) + 1, 0), sizeof(COMMANDS) + 1);
+	answer = peer_read(rig, &peer);
+	assert_string_equal(error_code(answer), "bad-request");
+	json_object_put(answer);
+	answer = peer_ask(rig, &peer, "{\"gpudom\":1,\"command\":\"commands\"}");
+	assert_string_equal(error_code(answer), "");
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+/* An identification is given back if it is one, and nothing else is. */
+static void identifications(void **state)
+{
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"commands\",\"id\":{\"a\":1}}");
+	assert_null(json_object_object_get(answer, "id"));
+	json_object_put(answer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"commands\",\"id\":-9223372036854775808}");
+	assert_true(json_object_get_int64(json_object_object_get(answer, "id")) == INT64_MIN);
+	json_object_put(answer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"no\",\"id\":\"a\\u0000\\\"\\n\"}");
+	assert_int_equal(json_object_get_string_len(json_object_object_get(answer, "id")), 4);
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+static void the_guests_that_there_are_come_with_the_refusal(void **state)
+{
+	struct rig *rig = *state;
+	struct json_object *answer, *guests;
+	struct peer peer;
+
+	start_guest(rig);
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clack\"}");
+	assert_string_equal(error_code(answer), "no-such-guest");
+	guests = json_object_object_get(json_object_object_get(answer, "error"), "guests");
+	assert_int_equal(json_object_array_length(guests), 1);
+	assert_string_equal(get_text(json_object_array_get_idx(guests, 0), "name"), "clock");
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+/* A guest whose name is another one's domain id. */
+static void a_name_that_is_a_number(void **state)
+{
+	struct rig *rig = *state;
+	struct peer peer;
+
+	start_guest(rig);
+	fake_xen_create_guest(3, 1);
+	fake_xenstore_write("/local/domain/3/name", "2");
+#define SECOND "/local/domain/1/backend/virtio/3/0"
+	fake_xenstore_write(SECOND "/frontend", "/local/domain/3/device/virtio/0");
+	fake_xenstore_write(SECOND "/frontend-id", "3");
+	fake_xenstore_write(SECOND "/online", "1");
+	fake_xenstore_write(SECOND "/irq", "33");
+	fake_xenstore_write(SECOND "/base", "0x2000000");
+	fake_xenstore_write(SECOND "/type", "virtio,device10");
+	fake_xenstore_write(SECOND "/transport", "mmio");
+	fake_xenstore_write(SECOND "/grant_usage", "1");
+	fake_xenstore_write(SECOND "/state", "1");
+	WAIT_FOR(rig, has(SECOND "/state", "4"));
+	peer_greet(rig, &peer);
+	assert_refused(rig, &peer, "{\"command\":\"status\",\"guest\":\"2\"}", "ambiguous-guest");
+	json_object_put(peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"3\"}"));
+	json_object_put(peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}"));
+	peer_close(&peer);
+}
+
+/* ---------------------------------------------------------------------- abuse */
+
+static void a_line_that_does_not_end(void **state)
+{
+	static char line[CONTROL_LINE_MAX + 1];
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+
+	memset(line, ' ', CONTROL_LINE_MAX);
+	peer_greet(rig, &peer);
+	/* As long as may be. */
+	memcpy(line, COMMANDS, strlen(COMMANDS));
+	line[CONTROL_LINE_MAX - 1] = '\n';
+	peer_write(&peer, line);
+	answer = peer_read(rig, &peer);
+	assert_string_equal(error_code(answer), "");
+	json_object_put(answer);
+	/* ... and one more. */
+	line[CONTROL_LINE_MAX - 1] = ' ';
+	peer_write(&peer, line);
+	answer = peer_read(rig, &peer);
+	assert_string_equal(error_code(answer), "line-too-long");
+	json_object_put(answer);
+	WAIT_FOR(rig, !peer_has_line(&peer) && peer.over);
+	peer_close(&peer);
+}
+
+/* It asks for ever and reads nothing; the guest notices nothing, and it is closed. */
+static void a_client_that_does_not_read(void **state)
+{
+	struct rig *rig = *state;
+	bool closed = false;
+	struct peer peer;
+
+	close_control();
+	control_options.stall_usec = 1000;
+	open_control(rig);
+	start_guest(rig);
+	bring_up(rig);
+	peer_connect(rig, &peer);
+	for (uint8_t i = 0; !closed; i++) {
+		ssize_t n;
+
+		while ((n = send(peer.fd, COMMANDS "\n", sizeof(COMMANDS), MSG_NOSIGNAL)) > 0)
+			;
+		closed = n < 0 && errno == EPIPE;
+		if (i % 16 == 0)
+			assert_served(rig, 0, i);
+		turn(rig);
+	}
+	peer_close(&peer);
+	assert_served(rig, 0, 0x77);
+}
+
+static void a_client_that_reads_slowly_gets_all(void **state)
+{
+	enum { REQUESTS = 400 };
+	struct rig *rig = *state;
+	struct peer peer;
+	unsigned written = 0, lines = 0;
+	int small = 2048;
+
+	peer_connect(rig, &peer);
+	setsockopt(peer.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	while (lines < REQUESTS + 1) {
+		char bytes[512];
+		ssize_t n;
+
+		if (written < REQUESTS &&
+		    send(peer.fd, COMMANDS "\n", strlen(COMMANDS) + 1, MSG_NOSIGNAL) > 0)
+			written++;
+		n = recv(peer.fd, bytes, sizeof(bytes), 0);
+		for (ssize_t i = 0; i < n; i++)
+			lines += bytes[i] == '\n';
+		if (n < 0)
+			turn(rig);
+		assert_true(n != 0);
+	}
+	peer_close(&peer);
+}
+
+static void a_hundred_clients(void **state)
+{
+	enum { CLIENTS = 100 };
+	static struct peer peers[CLIENTS];
+	struct rig *rig = *state;
+	unsigned served = 0, busy = 0;
+	struct json_object *greeting;
+
+	start_guest(rig);
+	bring_up(rig);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		peer_connect(rig, &peers[i]);
+		turn(rig);
+	}
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		greeting = peer_read(rig, &peers[i]);
+		if (!strcmp(error_code(greeting), "busy"))
+			busy++;
+		else if (!strcmp(error_code(greeting), ""))
+			served++;
+		json_object_put(greeting);
+	}
+	assert_int_equal(served, CONTROL_CLIENTS_MAX);
+	assert_int_equal(busy, CLIENTS - CONTROL_CLIENTS_MAX);
+	/* All of these ask at once, and the guest is served between. */
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		for (unsigned k = 0; k < 10; k++)
+			peer_write(&peers[i], COMMANDS "\n");
+	assert_served(rig, 0, 0x11);
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		for (unsigned k = 0; k < 10; k++)
+			json_object_put(peer_read(rig, &peers[i]));
+	/* The room that one leaves is another's. */
+	peer_close(&peers[3]);
+	for (unsigned i = 0; i < 3; i++)
+		turn(rig);
+	peer_greet(rig, &peers[3]);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		peer_close(&peers[i]);
+	assert_served(rig, 0, 0x22);
+}
+
+static void clients_that_leave_in_the_middle(void **state)
+{
+	struct rig *rig = *state;
+	struct peer peer;
+
+	for (unsigned i = 0; i < 50; i++) {
+		peer_connect(rig, &peer);
+		if (i % 2)
+			turn(rig);
+		peer_write(&peer, i % 3 ? COMMANDS "\n" COMMANDS "\n" : "{\"comm");
+		if (i % 5 == 0)
+			turn(rig);
+		peer_close(&peer);
+	}
+	peer_greet(rig, &peer);
+	json_object_put(peer_ask(rig, &peer, COMMANDS));
+	peer_close(&peer);
+}
+
+/* ------------------------------------------------------------------ the socket */
+
+static void a_predecessors_socket_is_replaced(void **state)
+{
+	struct rig *rig = *state;
+	struct control *old = control;
+	struct peer peer;
+
+	/* One that was killed leaves its socket. */
+	open_control(rig);
+	peer_greet(rig, &peer);
+	peer_close(&peer);
+	close_control();
+	assert_int_equal(access(control_path, F_OK), -1);
+	control = old;
+	close_control();
+	open_control(rig);
+	peer_greet(rig, &peer);
+	peer_close(&peer);
+}
+
+static void what_is_no_socket_stays(void **state)
+{
+	struct rig *rig = *state;
+	int fd;
+
+	close_control();
+	fd = open(control_path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	control_options.event = rig->event;
+	assert_int_equal(control_create(&control_options, &control), -EEXIST);
+	assert_int_equal(access(control_path, F_OK), 0);
+}
+
+static void who_may_connect(void **state)
+{
+	struct rig *rig = *state;
+	struct group *group = getgrgid(getgid());
+	struct stat status;
+
+	close_control();
+	control_options.group = "there-is-no-such-group";
+	open_control(rig);
+	assert_int_equal(stat(control_path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	close_control();
+	assert_non_null(group);
+	control_options.group = group->gr_name;
+	open_control(rig);
+	assert_int_equal(stat(control_path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0660);
+	assert_int_equal(status.st_gid, getgid());
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		CONTROL_TEST(a_client_is_greeted_and_answered),
+		CONTROL_TEST(a_guest_appears_and_disappears),
+		CONTROL_TEST(a_request_comes_byte_by_byte),
+		CONTROL_TEST(many_requests_come_at_once),
+		CONTROL_TEST(the_last_request_has_no_newline),
+		CONTROL_TEST(mistakes_are_answered_and_forgiven),
+		CONTROL_TEST(identifications),
+		CONTROL_TEST(the_guests_that_there_are_come_with_the_refusal),
+		CONTROL_TEST(a_name_that_is_a_number),
+		CONTROL_TEST(a_line_that_does_not_end),
+		CONTROL_TEST(a_client_that_does_not_read),
+		CONTROL_TEST(a_client_that_reads_slowly_gets_all),
+		CONTROL_TEST(a_hundred_clients),
+		CONTROL_TEST(clients_that_leave_in_the_middle),
+		CONTROL_TEST(a_predecessors_socket_is_replaced),
+		CONTROL_TEST(what_is_no_socket_stays),
+		CONTROL_TEST(who_may_connect),
+	};
+	int result;
+
+	if (daemon_rig_main(argc, argv, &result))
+		return result;
+	result = cmocka_run_group_tests_name("gpudomd: control socket", tests, NULL, NULL);
+	free(self);
+	return result;
+}

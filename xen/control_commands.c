@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be asked of gpudomd: one table, which gpudom-control(7) explains. */
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/version.h"
+#include "xen/control_private.h"
+#include "xen/daemon.h"
+#include "xen/guest.h"
+
+#define REQUEST_DEPTH 4 /* of objects in objects */
+#define ID_MAX 64
+
+static int control_run_commands(struct control_call *call);
+
+static const struct control_command commands[] = {
+	{ "commands", "", "the commands that there are", control_run_commands },
+	{ "status", "guest?", "all that is known of guests and their devices", control_run_status },
+};
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static int control_run_commands(struct control_call *call)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "name", json_object_new_string(commands[i].name));
+		json_object_object_add(
+		    one, "arguments", json_object_new_string(commands[i].arguments));
+		json_object_object_add(one, "summary", json_object_new_string(commands[i].summary));
+		json_object_array_add(list, one);
+	}
+	json_object_object_add(call->result, "commands", list);
+	return 0;
+}
+
+/* ------------------------------------------------------ what a request says */
+
+int control_fail(struct control_call *call, const char *code, const char *format, ...)
+{
+	va_list args;
+
+	call->code = code;
+	va_start(args, format);
+	vsnprintf(call->message, sizeof(call->message), format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+const char *control_get_text(const struct control_call *call, const char *member)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(call->request, member, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return NULL;
+	return json_object_get_string(value);
+}
+
+int control_get_number(struct control_call *call, const char *member, int64_t min, int64_t max,
+    int64_t fallback, int64_t *out)
+{
+	struct json_object *value;
+
+	*out = fallback;
+	if (!json_object_object_get_ex(call->request, member, &value))
+		return 0;
+	*out = json_object_get_int64(value);
+	if (json_object_is_type(value, json_type_int) && *out >= min && *out <= max)
+		return 0;
+	return control_fail(call, "bad-request",
+	    "\"%s\" must be a number from %" PRId64 " to %" PRId64, member, min, max);
+}
+
+static void control_list_guests(struct control_call *call)
+{
+	unsigned position = 0;
+	struct guest *guest;
+
+	call->known_guests = json_object_new_array();
+	while ((guest = daemon_next_guest(call->gpu_daemon, &position))) {
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "name", json_object_new_string(guest_name(guest)));
+		json_object_object_add(one, "domid", json_object_new_int(guest_domid(guest)));
+		json_object_array_add(call->known_guests, one);
+	}
+}
+
+/* The domain id that @text is, or -1. */
+static long control_parse_domid(const char *text)
+{
+	char *end;
+	long domid = strtol(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && !*end && domid <= UINT16_MAX ? domid : -1;
+}
+
+struct guest *control_get_guest(struct control_call *call)
+{
+	struct guest *guest, *found = NULL;
+	unsigned position = 0, matches = 0;
+	struct json_object *value;
+	const char *text;
+	long domid;
+
+	if (!json_object_object_get_ex(call->request, "guest", &value) ||
+	    !(json_object_is_type(value, json_type_string) ||
+		json_object_is_type(value, json_type_int))) {
+		control_fail(call, "bad-request", "\"guest\" must be a guest's name or domain id");
+		return NULL;
+	}
+	text = json_object_get_string(value);
+	domid = control_parse_domid(text);
+	while ((guest = daemon_next_guest(call->gpu_daemon, &position))) {
+		if (guest_domid(guest) != domid && strcmp(guest_name(guest), text) != 0)
+			continue;
+		found = guest;
+		matches++;
+	}
+	if (matches == 1)
+		return found;
+	control_list_guests(call);
+	if (matches)
+		control_fail(call, "ambiguous-guest",
+		    "'%.64s' is more than one guest: use a domain id that is nobody's name", text);
+	else
+		control_fail(call, "no-such-guest", "gpudomd serves no guest '%.64s'", text);
+	return NULL;
+}
+
+/* -------------------------------------------------------------------- answers */
+
+/* As text with its newline, to be freed. Takes @object over. */
+static char *control_print(struct json_object *object)
+{
+	const char *text;
+	char *line = NULL;
+
+	text = json_object_to_json_string_ext(
+	    object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (text && asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	json_object_put(object);
+	return line;
+}
+
+static struct json_object *control_make_error(const char *code, const char *message)
+{
+	struct json_object *error = json_object_new_object();
+
+	json_object_object_add(error, "code", json_object_new_string(code));
+	json_object_object_add(error, "message", json_object_new_string(message));
+	return error;
+}
+
+char *control_greet(const char *code, const char *message)
+{
+	struct json_object *greeting = json_object_new_object();
+
+	json_object_object_add(greeting, "gpudom", json_object_new_int(CONTROL_VERSION));
+	json_object_object_add(greeting, "version", json_object_new_string(GPUDOM_VERSION));
+	json_object_object_add(greeting, "pid", json_object_new_int(getpid()));
+	if (code)
+		json_object_object_add(greeting, "error", control_make_error(code, message));
+	return control_print(greeting);
+}
+
+/* NULL: it is no object, or not well-formed. */
+static struct json_object *control_parse(const char *line, size_t length)
+{
+	struct json_tokener *tokener = json_tokener_new_ex(REQUEST_DEPTH);
+	struct json_object *object = NULL;
+
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* With a final zero byte, it knows that a number is over; one within is a mistake. */
+	if (length < CONTROL_LINE_MAX && !memchr(line, '\0', length)) {
+		char copy[CONTROL_LINE_MAX];
+
+		memcpy(copy, line, length);
+		copy[length] = '\0';
+		object = json_tokener_parse_ex(tokener, copy, (int)length + 1);
+		if (json_tokener_get_error(tokener) != json_tokener_success) {
+			json_object_put(object);
+			object = NULL;
+		}
+	}
+	json_tokener_free(tokener);
+	if (object && json_object_is_type(object, json_type_object))
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+static int control_check_version(struct control_call *call)
+{
+	int64_t version;
+
+	if (!control_get_number(
+		call, "gpudom", CONTROL_VERSION, CONTROL_VERSION, CONTROL_VERSION, &version))
+		return 0;
+	return control_fail(call, "version", "this gpudomd (%s) speaks version %d of its protocol",
+	    GPUDOM_VERSION, CONTROL_VERSION);
+}
+
+static int control_run(struct control_call *call)
+{
+	const char *name = control_get_text(call, "command");
+
+	if (control_check_version(call))
+		return -EINVAL;
+	if (!name)
+		return control_fail(call, "bad-request", "there is no text \"command\"");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (!strcmp(commands[i].name, name))
+			return commands[i].run(call);
+	return control_fail(call, "no-such-command",
+	    "this gpudomd (%s) knows no command '%.64s'; \"commands\" lists those that it knows",
+	    GPUDOM_VERSION, name);
+}
+
+/* So that a client knows what is answered: its own number or short text. */
+static void control_copy_id(struct json_object *answer, struct json_object *request)
+{
+	struct json_object *id;
+
+	if (!json_object_object_get_ex(request, "id", &id))
+		return;
+	if (json_object_is_type(id, json_type_int) ||
+	    (json_object_is_type(id, json_type_string) && json_object_get_string_len(id) <= ID_MAX))
+		json_object_object_add(answer, "id", json_object_get(id));
+}
+
+char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd)
+{
+	struct control_call call = { .gpu_daemon = gpu_daemon, .fd = -1 };
+	struct json_object *answer = json_object_new_object(), *error;
+	int r;
+
+	call.request = control_parse(line, length);
+	call.result = json_object_new_object();
+	if (call.request) {
+		control_copy_id(answer, call.request);
+		r = control_run(&call);
+	} else {
+		r = control_fail(&call, "bad-request", "a request is one JSON object on one line");
+	}
+	if (r) {
+		error = control_make_error(call.code, call.message);
+		if (call.known_guests)
+			json_object_object_add(error, "guests", call.known_guests);
+		json_object_object_add(answer, "error", error);
+		json_object_put(call.result);
+	} else {
+		json_object_object_add(answer, "result", call.result);
+	}
+	json_object_put(call.request);
+	*fd = call.fd;
+	return control_print(answer);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of the control socket: control.c (who may connect), control_client.c (one
+ * connection), control_commands.c (what can be asked) and control_status.c (the longest answer). */
+#ifndef GPUDOM_XEN_CONTROL_PRIVATE_H
+#define GPUDOM_XEN_CONTROL_PRIVATE_H
+
+#include "xen/control.h"
+
+/* ---- control_client.c ---- */
+
+struct control_client;
+
+struct control_client_options {
+	sd_event *event;
+	struct gpu_daemon *gpu_daemon;
+	uint64_t stall_usec;
+	/* It is of no use any more; the callee destroys it. */
+	void (*closed)(void *data, struct control_client *client);
+	void *data;
+};
+
+/* Takes @fd over, on success. */
+int control_client_create(
+    const struct control_client_options *options, int fd, struct control_client **client);
+
+/* Accepts NULL. */
+void control_client_destroy(struct control_client *client);
+
+/* ---- control_commands.c ---- */
+
+/* The first line that a client gets, to be freed; or the only one, where @code says why it is
+ * closed. NULL without memory. */
+char *control_greet(const char *code, const char *message);
+
+/* ---- control_status.c ---- */
+
+int control_run_status(struct control_call *call);
+
+#endif
