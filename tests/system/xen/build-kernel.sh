@@ -3,7 +3,7 @@
 # usage: build-kernel.sh
 # Cross-builds the small arm64 kernel of dom0, the driver domain and the guest from Debian's
 # linux-source package with kernel.config; its drivers are unmodified. 8 minutes on two cores.
-# Result: $tb/Image
+# Result: $tb/Image; $tb/kbuild, for modules of the tests
 . "$(dirname -- "$0")/env.sh"
 
 kv=6.12 src=$tb/linux-source-6.12 out=$tb/kbuild
@@ -39,7 +39,7 @@ grep '=y' "$here/kernel.config" | while read -r o; do
 done
 
 say "building the kernel (8 minutes on two cores, once; log: $tb/kernel.log)"
-mk Image 9>&- &
+mk Image modules 9>&- &
 pid=$! n=0
 while kill -0 "$pid" 2>/dev/null; do
 	sleep 1
