@@ -16,6 +16,10 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/gpudom
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+# Not below /usr/local: udev does not look there.
+UDEVRULESDIR ?= $(if $(filter /usr,$(PREFIX)),$(PREFIX)/lib,$(SYSCONFDIR))/udev/rules.d
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 PKG_CONFIG ?= pkg-config
@@ -225,6 +229,9 @@ install: all man
 	$(INSTALL) -D -m 644 configs/completion/_gpudom $(DESTDIR)$(ZSHCOMPDIR)/_gpudom
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' configs/systemd/gpudomd.service.in \
 		>$(DESTDIR)$(UNITDIR)/gpudomd.service
+	$(INSTALL) -D -m 644 configs/sysusers.d/gpudom.conf $(DESTDIR)$(SYSUSERSDIR)/gpudom.conf
+	$(INSTALL) -D -m 644 configs/tmpfiles.d/gpudom.conf $(DESTDIR)$(TMPFILESDIR)/gpudom.conf
+	$(INSTALL) -D -m 644 configs/udev/70-gpudom.rules $(DESTDIR)$(UDEVRULESDIR)/70-gpudom.rules
 	[ -e $(DESTDIR)$(SYSCONFDIR)/gpudom/gpudom.conf ] || \
 		$(INSTALL) -m 644 configs/gpudom.conf $(DESTDIR)$(SYSCONFDIR)/gpudom/gpudom.conf
 

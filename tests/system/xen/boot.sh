@@ -48,6 +48,8 @@ for n in gpudom guest; do
 	cat "$top/configs/xl/$n.cfg" "$here/share/$n.cfg" >"$share/$n.cfg"
 done
 cp "$top"/configs/xl/gpudom-[nu]* "$here"/../guest/*.sh "$share/"
+mkdir "$share/configs"
+cp -r "$top"/configs/sysusers.d "$top"/configs/tmpfiles.d "$top"/configs/udev "$share/configs/"
 mv "$add"/* "$share/" 2>/dev/null || :
 [ -z "${1:-}" ] || { printf '%s' "$vars" && cat "$1"; } >"$share/scenario.sh"
 tar -cf "$share/domu.tar" -C "$share" --exclude=./out --exclude=./domu.tar .
