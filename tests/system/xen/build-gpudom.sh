@@ -60,3 +60,11 @@ program xen_script tests/system/xen/xen_script_main.c tests/xen/xen_script.c xen
 	-iquote . -D__XEN_TOOLS__ \
 	-lxendevicemodel -lxenforeignmemory -lxengnttab -lxenevtchn -lxenstore -lxentoolcore
 cp tests/xen/xen_script.expected $build/bin/
+
+# The hostile guest's kernel module, against the test bed's kernel.
+set +f
+mkdir -p $build/hostile
+cp -pu tests/system/guest/hostile/* $build/hostile/
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$tb/linux-source-6.12" O="$tb/kbuild" ARCH=arm64 CROSS_COMPILE=$cross \
+	M="$top/$build/hostile" modules
+cp $build/hostile/hostile.ko $build/bin/
