@@ -48,7 +48,7 @@ flags="-std=gnu11 -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTA
 	xenforeignmemory xenevtchn json-c 2>/dev/null || true)"
 # The hostile guest is made of the kernel's headers, and built by its Kbuild.
 # shellcheck disable=SC2086
-printf '%s\n' $files | grep -v '^tests/system/guest/hostile/' | xargs -P "$(nproc)" -n 4 sh -c \
+printf '%s\n' $files | grep -v '^tests/system/guest/hostile/' | xargs -r -P "$(nproc)" -n 4 sh -c \
 	'flags=$1; shift; clang-tidy --quiet "$@" -- $flags 2>/dev/null' sh "$flags" ||
 	fail "clang-tidy"
 
