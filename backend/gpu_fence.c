@@ -99,14 +99,14 @@ int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
 
 /* ---------------------------------------------------------------- requests */
 
-static void answer(
-    struct gpu *gpu, unsigned queue, uint16_t head, uint64_t number, uint32_t written)
+static void answer(struct gpu *gpu, const struct gpu_request *request)
 {
-	virtqueue_push(&gpu->base.queues[queue], head, written);
-	gpu->dirty |= 1u << queue;
-	PROBE(answer, gpu->guest, queue, number, written);
-	trace_instant(gpu->base.trace, .type = TRACE_ANSWER, .request = number,
-	    .queue = (uint8_t)queue, .head = head, .arg = written);
+	virtqueue_push(&gpu->base.queues[request->queue], request->head, request->written);
+	gpu->dirty |= 1u << request->queue;
+	PROBE(answer, gpu->guest, request->queue, request->number, request->written);
+	trace_end(gpu->base.trace, request->begin_ns, .type = TRACE_ANSWER,
+	    .request = request->number, .queue = (uint8_t)request->queue, .head = request->head,
+	    .arg = request->type, .value = request->written);
 }
 
 /* @begin: when the request or command began to wait for @scanout; 0: nobody wants to know. */
@@ -118,12 +118,13 @@ static void note_flip(struct gpu *gpu, unsigned scanout, uint64_t serial, uint64
 	    .queue = GPU_QUEUE_CONTROL, .head = head, .arg = scanout, .value = serial);
 }
 
-static void note_retired(struct gpu *gpu, const struct gpu_timeline *timeline, uint64_t begin,
-    uint64_t fence, uint64_t number, uint16_t head)
+static void note_retired(
+    struct gpu *gpu, const struct gpu_timeline *timeline, const struct gpu_request *request)
 {
-	trace_end(gpu->base.trace, begin, .type = TRACE_FENCE, .request = number, .head = head,
+	trace_end(gpu->base.trace, request->fenced_ns, .type = TRACE_FENCE,
+	    .request = request->number, .head = request->head,
 	    .ring = timeline->id.global ? TRACE_RING_GLOBAL : timeline->id.ring_idx,
-	    .arg = timeline->id.ctx_id, .value = fence);
+	    .arg = timeline->id.ctx_id, .value = request->fence);
 }
 
 /* Of the requests behind the fences from @after to @fence, which have retired now. */
@@ -134,8 +135,7 @@ static void note_all_retired(
 
 	for (; request && request->fence <= fence; request = TAILQ_NEXT(request, in_timeline)) {
 		if (request->fence > after)
-			note_retired(gpu, timeline, request->fenced_ns, request->fence,
-			    request->number, request->head);
+			note_retired(gpu, timeline, request);
 	}
 }
 
@@ -148,7 +148,7 @@ static void request_return(struct gpu *gpu, struct gpu_request *request)
 	if (request->flush_scanouts)
 		TAILQ_REMOVE(&gpu->flushes, request, in_flushes);
 	TAILQ_REMOVE(&gpu->requests, request, all);
-	answer(gpu, request->queue, request->head, request->number, request->written);
+	answer(gpu, request);
 	TAILQ_INSERT_HEAD(&gpu->unused, request, all);
 }
 
@@ -165,14 +165,26 @@ static void timeline_advance(struct gpu *gpu, struct gpu_timeline *timeline)
 void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
     struct gpu_timeline *timeline, uint64_t fence, uint32_t written)
 {
+	const struct gpu_request answered = {
+		.timeline = timeline,
+		.fence = fence,
+		.flush_serial = command->flush_serial,
+		.flush_scanouts = command->flush_scanouts,
+		.written = written,
+		.queue = command->queue,
+		.head = command->head,
+		.number = command->number,
+		.type = command->hdr.type,
+		.begin_ns = command->begin_ns,
+		.fenced_ns = command->fenced_ns,
+	};
 	struct gpu_request *request;
 	bool fenced = timeline && (fence > timeline->retired || !TAILQ_EMPTY(&timeline->requests));
 
 	if (timeline && fence <= timeline->retired)
-		note_retired(
-		    gpu, timeline, command->fenced_ns, fence, command->number, command->head);
+		note_retired(gpu, timeline, &answered);
 	if (!fenced && !command->flush_scanouts) {
-		answer(gpu, command->queue, command->head, command->number, written);
+		answer(gpu, &answered);
 		return;
 	}
 	request = TAILQ_FIRST(&gpu->unused);
@@ -182,22 +194,11 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 		request = malloc(sizeof(*request));
 		if (!request) {
 			log_error("gpu: no memory to wait for a fence; answered without");
-			answer(gpu, command->queue, command->head, command->number, written);
+			answer(gpu, &answered);
 			return;
 		}
 	}
-	*request = (struct gpu_request){
-		.timeline = timeline,
-		.fence = fence,
-		.flush_serial = command->flush_serial,
-		.flush_scanouts = command->flush_scanouts,
-		.written = written,
-		.queue = command->queue,
-		.head = command->head,
-		.number = command->number,
-		.fenced_ns = command->fenced_ns,
-		.flushed_ns = command->begin_ns,
-	};
+	*request = answered;
 	TAILQ_INSERT_TAIL(&gpu->requests, request, all);
 	if (timeline) {
 		TAILQ_INSERT_TAIL(&timeline->requests, request, in_timeline);
@@ -288,7 +289,7 @@ void gpu_request_shown(struct gpu *gpu, unsigned scanout, uint64_t serial)
 		if (!(request->flush_scanouts & bit))
 			continue;
 		request->flush_scanouts &= ~bit;
-		note_flip(gpu, scanout, request->flush_serial, request->flushed_ns, request->number,
+		note_flip(gpu, scanout, request->flush_serial, request->begin_ns, request->number,
 		    request->head);
 		if (request->flush_scanouts)
 			continue;

@@ -106,7 +106,8 @@ struct gpu_request {
 	unsigned queue;
 	uint16_t head;
 	uint64_t number;
-	uint64_t fenced_ns, flushed_ns; /* when its waits began; 0: nobody wants to know */
+	uint32_t type;                /* VIRTIO_GPU_CMD_* */
+	uint64_t begin_ns, fenced_ns; /* struct gpu_command's */
 };
 TAILQ_HEAD(gpu_request_list, gpu_request);
 

@@ -22,12 +22,12 @@ enum trace_type {
 	TRACE_KICK,      /* span: reading the eventfd; arg: kicks */
 	TRACE_DEQUEUE,   /* span: walking the chains; arg: requests taken, value: their bytes */
 	TRACE_COPY,      /* span: copying these requests; arg and value likewise */
-	TRACE_REQUEST,   /* span: decode to answer; arg: VIRTIO_GPU_CMD_*, value: _RESP_* */
+	TRACE_REQUEST,   /* span: all that follows; arg: VIRTIO_GPU_CMD_*, value: _RESP_* */
 	TRACE_DECODE,    /* span: checking it; arg: VIRTIO_GPU_CMD_* */
 	TRACE_RENDER,    /* span: acting on it; arg: VIRTIO_GPU_CMD_*, value: _RESP_* */
 	TRACE_FENCE,     /* span: created to retired; arg: context, value: our fence, ring */
 	TRACE_FLIP,      /* span: flush to shown; arg: output, value: the flush's serial */
-	TRACE_ANSWER,    /* instant: into the used ring; arg: bytes written */
+	TRACE_ANSWER,    /* span: decode to used ring; arg: VIRTIO_GPU_CMD_*, value: its bytes */
 	TRACE_PUBLISH,   /* span: showing the driver its answers; arg: how many */
 	TRACE_INTERRUPT, /* span: writing the call eventfd; arg: used index */
 	TRACE_MAP,       /* span: guest memory; arg: pieces, value: bytes, or 0: it failed */

@@ -475,10 +475,10 @@ void virtqueue_publish(struct virtqueue *queue)
 		virtqueue_inflight_publish(queue->config.inflight, new);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* (C) */
 	PROBE(publish, queue->index, (uint16_t)(new - old));
-	trace_end(queue->trace, begin, .type = TRACE_PUBLISH, .queue = (uint8_t)queue->index,
-	    .arg = (uint16_t)(new - old));
 	if (virtqueue_wants_call(queue, old, new))
 		virtqueue_call(queue);
+	trace_end(queue->trace, begin, .type = TRACE_PUBLISH, .queue = (uint8_t)queue->index,
+	    .arg = (uint16_t)(new - old));
 }
 
 void virtqueue_disable_notifications(struct virtqueue *queue)
