@@ -223,6 +223,9 @@ install: all man
 		$(INSTALL) -D -m 644 $(BUILD)/man/$$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
 	$(INSTALL) -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)/
 	cp -r configs/xl configs/flask configs/kernel $(DESTDIR)$(DOCDIR)/examples/
+	$(INSTALL) -d $(DESTDIR)$(DOCDIR)/examples/bpftrace
+	sed 's|@BINDIR@|$(PREFIX)/bin|' configs/bpftrace/gpudom-latency.bt \
+		>$(DESTDIR)$(DOCDIR)/examples/bpftrace/gpudom-latency.bt
 	$(INSTALL) -D -m 644 configs/completion/gpudom.bash $(DESTDIR)$(BASHCOMPDIR)/gpudomctl
 	for program in $(filter-out gpudomctl,$(PROGRAMS)); do \
 		ln -sf gpudomctl $(DESTDIR)$(BASHCOMPDIR)/$$program; done

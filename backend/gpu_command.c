@@ -57,16 +57,17 @@ struct gpu_operation {
 	X(MOVE_CURSOR, move_cursor, update_cursor, 0, true)
 
 /* The handler between two probes that bear the command's name */
-#define DEFINE_RUN(NAME, name_, type, features, kept)                                            \
-	static uint32_t run_##name_(struct gpu *gpu, struct gpu_command *command)                \
-	{                                                                                        \
-		uint32_t response;                                                               \
-                                                                                                 \
-		PROBE(name_##__begin, gpu->guest, command->number, command->hdr.ctx_id,          \
-		    command->size);                                                              \
-		response = gpu_##name_(gpu, command);                                            \
-		PROBE(name_##__end, gpu->guest, command->number, command->hdr.ctx_id, response); \
-		return response;                                                                 \
+#define DEFINE_RUN(NAME, name_, type, features, kept)                              \
+	static uint32_t run_##name_(struct gpu *gpu, struct gpu_command *command)  \
+	{                                                                          \
+		uint32_t response;                                                 \
+                                                                                   \
+		PROBE(name_##__begin, gpu->guest, command->queue, command->number, \
+		    command->hdr.ctx_id, command->size);                           \
+		response = gpu_##name_(gpu, command);                              \
+		PROBE(name_##__end, gpu->guest, command->queue, command->number,   \
+		    command->hdr.ctx_id, response);                                \
+		return response;                                                   \
 	}
 COMMANDS_2D(DEFINE_RUN)
 COMMANDS_3D(DEFINE_RUN)
@@ -255,7 +256,7 @@ void gpu_command_finish(struct gpu *gpu, struct gpu_command *command, uint32_t t
 	}
 	if (type >= VIRTIO_GPU_RESP_ERR_UNSPEC) {
 		gpu->statistics.errors++;
-		PROBE(request__error, gpu->guest, command->number, command->hdr.type, type);
+		PROBE(error, gpu->guest, command->queue, command->number, command->hdr.type, type);
 	}
 	gpu_request_hold(gpu, command, timeline, fence, response_write(gpu, command, type));
 }

@@ -31,9 +31,9 @@ int memory_read(
 	uint64_t begin = trace_begin(memory->trace);
 	int error;
 
-	PROBE(memory_read__begin, count);
+	PROBE(memory__read_begin, count);
 	error = memory->impl->read(memory, to, pieces, count);
-	PROBE(memory_read__end, error);
+	PROBE(memory__read_end, error);
 	trace_end(memory->trace, begin, .type = TRACE_READ, .arg = (uint32_t)count);
 	return error;
 }
@@ -44,9 +44,9 @@ int memory_write(struct guest_memory *memory, const struct memory_piece *pieces,
 	uint64_t begin = trace_begin(memory->trace);
 	int error;
 
-	PROBE(memory_write__begin, size);
+	PROBE(memory__write_begin, size);
 	error = memory->impl->write(memory, pieces, count, from, size);
-	PROBE(memory_write__end, error);
+	PROBE(memory__write_end, error);
 	trace_end(memory->trace, begin, .type = TRACE_WRITE, .arg = (uint32_t)count, .value = size);
 	return error;
 }
@@ -66,9 +66,9 @@ void memory_flush(struct guest_memory *memory)
 	if (!memory->impl->flush)
 		return;
 	begin = trace_begin(memory->trace);
-	PROBE(memory_flush__begin, memory);
+	PROBE(memory__flush_begin, memory);
 	memory->impl->flush(memory);
-	PROBE(memory_flush__end, memory);
+	PROBE(memory__flush_end, memory);
 	trace_end(memory->trace, begin, .type = TRACE_FLUSH);
 }
 
@@ -78,9 +78,9 @@ int memory_map(struct guest_memory *memory, const struct memory_piece *pieces, s
 	uint64_t begin = trace_begin(memory->trace);
 	int error;
 
-	PROBE(memory_map__begin, count);
+	PROBE(memory__map_begin, count);
 	error = memory->impl->map(memory, pieces, count, access, map);
-	PROBE(memory_map__end, error);
+	PROBE(memory__map_end, error);
 	trace_end(memory->trace, begin, .type = TRACE_MAP, .arg = (uint32_t)count,
 	    .value = error ? 0 : (*map)->size);
 	return error;
@@ -94,9 +94,9 @@ void memory_unmap(struct guest_memory *memory, struct memory_map *map)
 		return;
 	begin = trace_begin(memory->trace);
 	size = map->size;
-	PROBE(memory_unmap__begin, size);
+	PROBE(memory__unmap_begin, size);
 	memory->impl->unmap(memory, map);
-	PROBE(memory_unmap__end, size);
+	PROBE(memory__unmap_end, size);
 	trace_end(memory->trace, begin, .type = TRACE_UNMAP, .value = size);
 }
 
