@@ -117,7 +117,7 @@ void hostile_commands(struct hostile *h)
 	if (hostile_wait(h, queue, 5000)) {
 		h->counts.answered += n;
 		for (u16 i = 0; i < n; i++) {
-			struct virtio_gpu_ctrl_hdr *answer = hostile_slot(h, i) + SLOT_SIZE / 2;
+			struct virtio_gpu_ctrl_hdr *answer = hostile_answer(h, i);
 
 			h->counts.errors +=
 			    answer->type >= VIRTIO_GPU_RESP_ERR_UNSPEC && answer->type < 0x1300;

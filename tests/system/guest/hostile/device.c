@@ -156,6 +156,11 @@ void *hostile_slot(struct hostile *h, u16 slot)
 	return h->arena + slot * SLOT_SIZE;
 }
 
+struct virtio_gpu_ctrl_hdr *hostile_answer(struct hostile *h, u16 slot)
+{
+	return (void *)(h->arena + slot * SLOT_SIZE + SLOT_SIZE / 2);
+}
+
 void hostile_post(struct hostile *h, unsigned queue, u16 slot, u32 length, u32 answer_length)
 {
 	u64 at = h->arena_dma + slot * SLOT_SIZE;
@@ -171,7 +176,7 @@ void hostile_post(struct hostile *h, unsigned queue, u16 slot, u32 length, u32 a
 
 u32 hostile_command(struct hostile *h, const void *command, u32 length)
 {
-	struct virtio_gpu_ctrl_hdr *answer = hostile_slot(h, 0) + SLOT_SIZE / 2;
+	struct virtio_gpu_ctrl_hdr *answer = hostile_answer(h, 0);
 
 	memcpy(hostile_slot(h, 0), command, min(length, SLOT_SIZE / 2));
 	answer->type = 0;

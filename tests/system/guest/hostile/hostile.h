@@ -37,7 +37,7 @@ struct hostile {
 	struct device *dma;
 	void __iomem *registers;
 	struct hostile_queue queues[QUEUES];
-	void *arena; /* commands and answers, shared with the device */
+	char *arena; /* commands and answers, shared with the device */
 	dma_addr_t arena_dma;
 	u64 random;
 	u32 fence;
@@ -65,6 +65,7 @@ void hostile_descriptor(
     struct hostile *h, unsigned queue, u16 i, u64 address, u32 length, u16 flags, u16 next);
 /* The command in slot @slot, and the answer behind it. Each pair of descriptors has a slot. */
 void *hostile_slot(struct hostile *h, u16 slot);
+struct virtio_gpu_ctrl_hdr *hostile_answer(struct hostile *h, u16 slot);
 void hostile_post(struct hostile *h, unsigned queue, u16 slot, u32 length, u32 answer_length);
 /* One command, and the answer's type; 0: none came, and the device was started anew. */
 u32 hostile_command(struct hostile *h, const void *command, u32 length);

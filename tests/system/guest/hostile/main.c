@@ -156,7 +156,7 @@ module_param_cb(counts, &counts_ops, NULL, 0444);
 static int hostile_probe(struct virtio_device *vdev)
 {
 	struct hostile *h;
-	void *rings;
+	char *rings;
 	dma_addr_t dma;
 
 	if (hostile)
@@ -175,9 +175,9 @@ static int hostile_probe(struct virtio_device *vdev)
 	for (unsigned i = 0; i < QUEUES; i++, rings += 3 * PAGE_SIZE, dma += 3 * PAGE_SIZE)
 		h->queues[i] = (struct hostile_queue){
 			.ring = { .num = QUEUE_SIZE,
-			    .desc = rings,
-			    .avail = rings + PAGE_SIZE,
-			    .used = rings + 2 * PAGE_SIZE },
+			    .desc = (void *)rings,
+			    .avail = (void *)(rings + PAGE_SIZE),
+			    .used = (void *)(rings + 2 * PAGE_SIZE) },
 			.desc = dma,
 			.avail = dma + PAGE_SIZE,
 			.used = dma + 2 * PAGE_SIZE,

@@ -65,7 +65,7 @@ static void loop_chain(struct hostile *h)
 /* Tables in the table; a length that is none; one that holds a loop. */
 static void indirect_chain(struct hostile *h)
 {
-	struct vring_desc *table = h->arena;
+	struct vring_desc *table = hostile_slot(h, 0);
 	u32 length = hostile_random(h, 2) ? 16 * (1 + hostile_random(h, 64)) : hostile_value(h);
 
 	for (unsigned i = 0; i < 64; i++)
