@@ -14,4 +14,8 @@ struct gl *gl_create(struct screen *screen);
  * and flips to it. */
 void gl_draw(struct gl *gl, struct screen *screen, bool textured);
 
+/* Draws and shows one of many frames: the orange triangle on a ground whose colour is the number.
+ */
+void gl_draw_frame(struct gl *gl, struct screen *screen, uint32_t frame);
+
 #endif

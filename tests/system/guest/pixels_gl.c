@@ -14,6 +14,7 @@ struct gl {
 	struct gbm_device *device;
 	struct gbm_surface *surface;
 	struct gbm_bo *shown;
+	uint32_t shown_fb;
 	EGLDisplay display;
 	EGLSurface window;
 	int width, height;
@@ -180,11 +181,27 @@ static uint32_t surface_lock_fb(struct gl *gl, struct screen *screen, struct gbm
 	return fb;
 }
 
-void gl_draw(struct gl *gl, struct screen *screen, bool textured)
+static void gl_show(struct gl *gl, struct screen *screen)
 {
 	struct gbm_bo *bo;
 	uint32_t fb;
 
+	eglSwapBuffers(gl->display, gl->window);
+	fb = surface_lock_fb(gl, screen, &bo);
+	if (gl->shown)
+		screen_flip(screen, fb);
+	else
+		screen_show(screen, fb);
+	if (gl->shown) {
+		drmModeRmFB(screen->fd, gl->shown_fb);
+		gbm_surface_release_buffer(gl->surface, gl->shown);
+	}
+	gl->shown = bo;
+	gl->shown_fb = fb;
+}
+
+void gl_draw(struct gl *gl, struct screen *screen, bool textured)
+{
 	if (textured) {
 		picture_draw_textured(gl);
 		pixel_check(gl->width - 10, 10, 0x00c800);
@@ -196,13 +213,18 @@ void gl_draw(struct gl *gl, struct screen *screen, bool textured)
 	}
 	if (glGetError() != GL_NO_ERROR)
 		errx(1, "a GL error");
-	eglSwapBuffers(gl->display, gl->window);
-	fb = surface_lock_fb(gl, screen, &bo);
-	if (gl->shown)
-		screen_flip(screen, fb);
-	else
-		screen_show(screen, fb);
-	if (gl->shown)
-		gbm_surface_release_buffer(gl->surface, gl->shown);
-	gl->shown = bo;
+	gl_show(gl, screen);
+}
+
+void gl_draw_frame(struct gl *gl, struct screen *screen, uint32_t frame)
+{
+	static const GLfloat corners[] = { -0.5, -0.5, 0.5, -0.5, -0.5, 0.5 };
+
+	glClearColor((float)(frame >> 16 & 255) / 255, (float)(frame >> 8 & 255) / 255,
+	    (float)(frame & 255) / 255, 1);
+	glClear(GL_COLOR_BUFFER_BIT);
+	glUseProgram(gl->flat);
+	glUniform4f(glGetUniformLocation(gl->flat, "colour"), 1, 0x80 / 255.0f, 0, 1);
+	triangles_draw(corners, 3);
+	gl_show(gl, screen);
 }

@@ -52,6 +52,7 @@ program() { # NAME SOURCE... -- FLAG...
 guest=tests/system/guest
 program pixels $guest/pixels.c $guest/pixels_gl.c $guest/screen.c -- -ldrm -lgbm -lEGL -lGLESv2
 program kicks $guest/kicks.c --
+program frames $guest/frames.c $guest/pixels_gl.c $guest/screen.c -- -ldrm -lgbm -lEGL -lGLESv2
 program flips $guest/flips.c $guest/screen.c -- -ldrm
 program check_png tests/system/check_png.c -- -lpng16
 program refusals tests/system/xen/refusals.c -- -D__XEN_TOOLS__ \
