@@ -39,7 +39,7 @@ main-gpudom-bench := tools/gpudom_bench.c
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
-pkgs := libsystemd libpng inih json-c libdrm
+pkgs := libsystemd libseccomp libpng inih json-c libdrm
 pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.

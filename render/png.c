@@ -2,6 +2,7 @@
 #include "render/png.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,5 +81,25 @@ out:
 	if (r < 0)
 		log_error("cannot write %s: %s", path, strerror(-r));
 	free(temporary);
+	return r;
+}
+
+int png_write_xrgb_fd(int fd, uint32_t width, uint32_t height, const void *pixels, size_t stride)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), r;
+	FILE *file = copy < 0 ? NULL : fdopen(copy, "wb");
+
+	if (!file) {
+		r = -errno;
+		if (copy >= 0)
+			close(copy);
+		goto out;
+	}
+	r = png_write_file(file, width, height, pixels, stride);
+	if (fclose(file) != 0 && r == 0)
+		r = -errno;
+out:
+	if (r < 0)
+		log_error("cannot write a picture: %s", strerror(-r));
 	return r;
 }

@@ -10,4 +10,7 @@
 int png_write_xrgb(
     const char *path, uint32_t width, uint32_t height, const void *pixels, size_t stride);
 
+/* The same into an open file that is empty. */
+int png_write_xrgb_fd(int fd, uint32_t width, uint32_t height, const void *pixels, size_t stride);
+
 #endif

@@ -4,10 +4,12 @@
  * renderer, display, device and transport are plugged together.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,13 +23,20 @@
 #include "backend/log.h"
 #include "backend/vhost_user.h"
 #include "render/headless.h"
+#include "render/png.h"
 #include "render/soft.h"
 #include "render/virgl.h"
+#include "tools/worker_monitor.h"
 #include "tools/worker_options.h"
+#include "tools/worker_sandbox.h"
 #include "xen/memory_xen.h"
+
+#define LAST_ONE_MS 500 /* may pass until a killed worker is gone */
 
 struct worker {
 	struct worker_options options;
+	struct worker_monitor monitor; /* what we have no right to, it does */
+	struct worker_sandbox sandbox;
 	sd_event *event;
 	struct renderer *renderer;
 	struct display *display;
@@ -42,6 +51,25 @@ struct worker {
 
 /* ---------------------------------------------------------------- pictures and counters */
 
+/* In a sandbox no file can be opened: the monitor gets the picture. */
+static void worker_send_png(struct worker *worker, unsigned scanout)
+{
+	uint32_t width, height;
+	void *pixels;
+	int fd;
+
+	if (headless_capture(worker->display, scanout, &width, &height, &pixels) < 0)
+		return;
+	fd = memfd_create("picture", MFD_CLOEXEC);
+	if (fd < 0)
+		log_error("cannot make a picture: %s", strerror(errno));
+	else if (png_write_xrgb_fd(fd, width, height, pixels, (size_t)width * 4) == 0)
+		worker_monitor_send_picture(&worker->monitor, scanout, fd);
+	if (fd >= 0)
+		close(fd);
+	free(pixels);
+}
+
 static void worker_write_pngs(struct worker *worker)
 {
 	const struct worker_options *options = &worker->options;
@@ -50,6 +78,10 @@ static void worker_write_pngs(struct worker *worker)
 	if (!options->png_dir || options->display != WORKER_DISPLAY_HEADLESS)
 		return;
 	for (unsigned i = 0; i < options->scanouts; i++) {
+		if (worker->monitor.fd >= 0) {
+			worker_send_png(worker, i);
+			continue;
+		}
 		if (asprintf(&path, "%s/scanout-%u.png", options->png_dir, i) < 0)
 			return;
 		if (headless_write_png(worker->display, i, path) == 0)
@@ -188,7 +220,8 @@ static int worker_on_connect(sd_event_source *source, int listen_fd, uint32_t ev
 	return 0;
 }
 
-/* Is there a socket at @address that nobody listens on any more? */
+/* Is there a socket at @address that nobody listens on any more? Who was killed a moment ago still
+ * may, until the kernel is done with it. */
 static bool is_stale(const struct sockaddr_un *address)
 {
 	struct stat stat;
@@ -200,8 +233,10 @@ static bool is_stale(const struct sockaddr_un *address)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
-	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-		errno == ECONNREFUSED;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		stale = errno == ECONNREFUSED;
+	else
+		stale = poll(&(struct pollfd){ .fd = fd }, 1, LAST_ONE_MS) == 1;
 	close(fd);
 	return stale;
 }
@@ -234,8 +269,7 @@ static int worker_open_socket(struct worker *worker)
 		worker->listen_fd = -1;
 		return r;
 	}
-	return sd_event_add_io(worker->event, &worker->listening, worker->listen_fd, EPOLLIN,
-	    worker_on_connect, worker);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- the event loop */
@@ -355,6 +389,58 @@ static int worker_create_device(struct worker *worker)
 	    worker->event, &worker->fences, fd, EPOLLIN, worker_on_fences, worker);
 }
 
+/* ---------------------------------------------------------------- containment */
+
+/* Goes on in the renderer alone (tools/worker_monitor.h). */
+static int worker_contain(struct worker *worker)
+{
+	const struct worker_options *options = &worker->options;
+	const struct worker_monitor_options monitor = {
+		.mode = options->sandbox,
+		.socket_path = options->socket_path,
+		.png_dir = options->display == WORKER_DISPLAY_HEADLESS ? options->png_dir : NULL,
+		.scanouts = options->scanouts,
+	};
+	int r;
+
+	if (options->sandbox == WORKER_SANDBOX_OFF)
+		return 0;
+	worker->sandbox = (struct worker_sandbox){
+		.mode = options->sandbox,
+		.limits = options->sandbox_limits,
+		.listens = options->socket_path,
+		.grants = true,
+		.guest = options->guest,
+	};
+	r = worker_monitor_start(&monitor, &worker->monitor, &worker->sandbox.bits);
+	return r < 0 ? r : worker_sandbox_begin(&worker->sandbox);
+}
+
+/* Nothing of the guest, or of the front end, has been read yet. */
+static int worker_seal(struct worker *worker)
+{
+	int r;
+
+	if (worker->monitor.fd < 0) {
+		sd_notify(0, "READY=1");
+		return 0;
+	}
+	r = worker_sandbox_seal(&worker->sandbox);
+	if (r == 0)
+		worker_monitor_ready(&worker->monitor);
+	return r;
+}
+
+static int worker_open(struct worker *worker)
+{
+	if (worker->options.socket_path)
+		return worker_open_socket(worker);
+	if (is_connected(worker->options.fd))
+		return 0;
+	log_error("--fd=%d is not a connected socket", worker->options.fd);
+	return -ENOTCONN;
+}
+
 static int worker_init(struct worker *worker)
 {
 	int r;
@@ -375,12 +461,9 @@ static int worker_init(struct worker *worker)
 	r = worker_create_device(worker);
 	if (r < 0)
 		return r;
-	if (worker->options.socket_path)
-		return worker_open_socket(worker);
-	if (!is_connected(worker->options.fd)) {
-		log_error("--fd=%d is not a connected socket", worker->options.fd);
-		return -ENOTCONN;
-	}
+	if (worker->listen_fd >= 0)
+		return sd_event_add_io(worker->event, &worker->listening, worker->listen_fd,
+		    EPOLLIN, worker_on_connect, worker);
 	return worker_serve(worker, worker->options.fd);
 }
 
@@ -400,7 +483,8 @@ static void worker_finish(struct worker *worker)
 	if (worker->renderer)
 		worker->renderer->impl->destroy(worker->renderer);
 	if (worker->listen_fd >= 0) {
-		unlink(worker->options.socket_path);
+		if (worker->monitor.fd < 0)
+			unlink(worker->options.socket_path);
 		close(worker->listen_fd);
 	}
 	trace_stop(&worker->trace);
@@ -420,7 +504,7 @@ static void worker_refuse_shader_cache(void)
 
 int main(int argc, char **argv)
 {
-	struct worker worker = { .listen_fd = -1, .gpu_fd = -1 };
+	struct worker worker = { .monitor.fd = -1, .listen_fd = -1, .gpu_fd = -1 };
 	char subject[128];
 	int r;
 
@@ -432,11 +516,16 @@ int main(int argc, char **argv)
 	log_init(worker.options.log_level, worker.options.guest ? subject : NULL);
 	worker_refuse_shader_cache();
 
-	r = worker_init(&worker);
+	r = worker_open(&worker);
+	if (r == 0)
+		r = worker_contain(&worker);
+	if (r == 0)
+		r = worker_init(&worker);
+	if (r >= 0)
+		r = worker_seal(&worker);
 	if (r < 0) {
 		log_error("the worker does not start: %s", strerror(-r));
 	} else {
-		sd_notify(0, "READY=1");
 		r = sd_event_loop(worker.event);
 		if (r < 0)
 			log_error("the event loop failed: %s", strerror(-r));

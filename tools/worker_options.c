@@ -12,6 +12,7 @@
 
 #define MODE_SIZE_MAX 16384
 #define REFRESH_MAX 1000 /* Hz */
+#define DOMID_MAX 0x7fef /* those above are reserved */
 
 enum {
 	OPT_SOCKET_PATH = 256,
@@ -33,6 +34,11 @@ enum {
 	OPT_LIMIT_HOST_BYTES,
 	OPT_LIMIT_BACKING_BYTES,
 	OPT_LIMIT_COMMAND_BYTES,
+	OPT_SANDBOX,
+	OPT_LIMIT_MEMORY,
+	OPT_LIMIT_FILES,
+	OPT_LIMIT_CPU,
+	OPT_DOMID,
 	OPT_GUEST,
 	OPT_STATS,
 	OPT_LOG_LEVEL,
@@ -61,6 +67,11 @@ static const struct option long_options[] = {
 	{ "limit-host-bytes", required_argument, NULL, OPT_LIMIT_HOST_BYTES },
 	{ "limit-backing-bytes", required_argument, NULL, OPT_LIMIT_BACKING_BYTES },
 	{ "limit-command-bytes", required_argument, NULL, OPT_LIMIT_COMMAND_BYTES },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
+	{ "limit-memory", required_argument, NULL, OPT_LIMIT_MEMORY },
+	{ "limit-files", required_argument, NULL, OPT_LIMIT_FILES },
+	{ "limit-cpu", required_argument, NULL, OPT_LIMIT_CPU },
+	{ "domid", required_argument, NULL, OPT_DOMID },
 	{ "guest", required_argument, NULL, OPT_GUEST },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
@@ -103,6 +114,13 @@ static const char help[] =
     "  --limit-host-bytes=SIZE     of all resources\n"
     "  --limit-backing-bytes=SIZE  of the guest's pages that are mapped at a time\n"
     "  --limit-command-bytes=SIZE  of one request\n"
+    "\n"
+    "Containment\n"
+    "  --sandbox=MODE          on, strict (not without all of it), off, log (refuses nothing)\n"
+    "  --limit-memory=SIZE     private memory of the process (8G)\n"
+    "  --limit-files=N         descriptors (1024)\n"
+    "  --limit-cpu=SECONDS     CPU time until it is ended (0: no limit)\n"
+    "  --domid=N               of the Xen guest whose grants may be mapped\n"
     "\n"
     "  --guest=NAME            stands in front of each line of the log\n"
     "  --stats                 a line of counters at the end\n"
@@ -241,6 +259,31 @@ static int parse_limit(struct gpu_limits *limits, int opt, const char *value)
 	}
 }
 
+static int parse_sandbox(struct worker_options *options, int opt, const char *value)
+{
+	static const char *const modes[] = { "on", "off", "strict", "log", NULL };
+	struct worker_sandbox_limits *limits = &options->sandbox_limits;
+	uint32_t n = 0;
+	int r;
+
+	switch (opt) {
+	case OPT_SANDBOX:
+		r = parse_name(opt, value, modes, "on, off, strict or log");
+		options->sandbox = (enum worker_sandbox_mode)r;
+		return r;
+	case OPT_LIMIT_MEMORY:
+		return parse_number(opt, value, UINT64_MAX, true, &limits->memory);
+	case OPT_LIMIT_FILES:
+		return parse_u32(opt, value, UINT32_MAX, false, &limits->files);
+	case OPT_LIMIT_CPU:
+		return parse_u32(opt, value, UINT32_MAX, false, &limits->cpu);
+	default:
+		r = parse_u32(opt, value, DOMID_MAX, false, &n);
+		options->domid = (int)n;
+		return r;
+	}
+}
+
 static int parse_choice(struct worker_options *options, int opt, const char *value)
 {
 	static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
@@ -339,6 +382,13 @@ static int parse_option(
 	case OPT_REFRESH:
 		r = parse_outputs(options, state, opt, value);
 		return r < 0 ? r : 1;
+	case OPT_SANDBOX:
+	case OPT_LIMIT_MEMORY:
+	case OPT_LIMIT_FILES:
+	case OPT_LIMIT_CPU:
+	case OPT_DOMID:
+		r = parse_sandbox(options, opt, value);
+		return r < 0 ? r : 1;
 	case OPT_RENDERER:
 	case OPT_EGL:
 	case OPT_DISPLAY:
@@ -409,6 +459,9 @@ int worker_options_parse(struct worker_options *options, int argc, char **argv)
 		.fd = -1,
 		.capsets = CAPSETS_ALL,
 		.limits = GPU_LIMITS_DEFAULT,
+		.sandbox = WORKER_SANDBOX_DEFAULT,
+		.sandbox_limits = WORKER_SANDBOX_LIMITS_DEFAULT,
+		.domid = -1,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

@@ -7,6 +7,7 @@
 #include "backend/gpu.h"
 #include "backend/log.h"
 #include "render/egl.h"
+#include "tools/worker_sandbox.h"
 
 enum worker_renderer { WORKER_RENDERER_AUTO, WORKER_RENDERER_VIRGL, WORKER_RENDERER_SOFT };
 enum worker_display { WORKER_DISPLAY_HEADLESS, WORKER_DISPLAY_FRONTEND };
@@ -25,6 +26,9 @@ struct worker_options {
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
 	const char *png_dir;
 	struct gpu_limits limits;
+	enum worker_sandbox_mode sandbox;
+	struct worker_sandbox_limits sandbox_limits;
+	int domid; /* -1: no Xen guest, or the monitor is not told */
 	const char *guest;
 	bool stats;
 	enum log_level log_level;

@@ -351,6 +351,21 @@ static void a_socket_in_use_is_left_alone(void **state)
 	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
 }
 
+/* A contained worker's other process, which listens, ends a moment after it. */
+static void wait_until_refused(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, r;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	do {
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_true(fd >= 0);
+		r = connect(fd, (const struct sockaddr *)&address, sizeof(address));
+		close(fd);
+	} while (r == 0);
+}
+
 static void a_socket_that_was_left_behind_is_replaced(void **state)
 {
 	struct fixture *f = *state;
@@ -361,6 +376,7 @@ static void a_socket_that_was_left_behind_is_replaced(void **state)
 	kill(f->process.pid, SIGKILL);
 	loopback_process_end(&f->process, SIGKILL);
 	assert_int_equal(access(f->socket, F_OK), 0);
+	wait_until_refused(f->socket);
 	spawn(f, f->socket_option, "--once", NULL);
 	connect_socket(f);
 	hang_up(f);

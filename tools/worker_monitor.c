@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/worker_monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "backend/display.h"
+#include "backend/log.h"
+
+#define PICTURE_SIZE_MAX (UINT64_C(256) << 20)
+
+/* From the renderer: nothing in it can be trusted. */
+enum message_type { MESSAGE_READY, MESSAGE_PICTURE /* + descriptor */ };
+struct message {
+	uint32_t type;
+	uint32_t scanout;
+};
+
+/* What the process that makes the namespaces says: the renderer's id, or what went wrong. */
+struct start_report {
+	int32_t pid; /* or -errno */
+	uint32_t bits;
+};
+
+struct monitor {
+	const struct worker_monitor_options *options;
+	int fd; /* to the renderer */
+	int signal_fd;
+	int directory_fd; /* of pictures; -1: none */
+	pid_t pid;
+	int pidfd;
+	struct worker_service services[WORKER_MONITOR_SERVICES_MAX];
+	/* How many pictures of each output may still be written: that of the end, and one for each
+	 * SIGUSR1 */
+	unsigned pictures[DISPLAY_SCANOUTS_MAX];
+};
+
+static const int forwarded[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
+#define FORWARDED_COUNT (sizeof(forwarded) / sizeof(forwarded[0]))
+
+static sigset_t forwarded_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < FORWARDED_COUNT; i++)
+		sigaddset(&set, forwarded[i]);
+	return set;
+}
+
+/* ---------------------------------------------------------------- pictures */
+
+/* Whoever sent the file may change it while it is read: that spoils only the picture. */
+static int monitor_copy(int from, int to)
+{
+	static char buffer[64 << 10];
+	uint64_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(from, buffer, sizeof(buffer), (off_t)at)) > 0) {
+		at += (uint64_t)n;
+		if (at > PICTURE_SIZE_MAX)
+			return -EFBIG;
+		for (ssize_t done = 0, w; done < n; done += w) {
+			w = write(to, buffer + done, (size_t)(n - done));
+			if (w < 0)
+				return -errno;
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+/* In one piece: a file that was there is replaced when the new one is whole. */
+static int monitor_replace(int directory, const char *name, int from)
+{
+	char part[64];
+	int fd, r;
+
+	snprintf(part, sizeof(part), "%s.part", name);
+	fd = openat(directory, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -errno;
+	r = monitor_copy(from, fd);
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && renameat(directory, part, directory, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(directory, part, 0);
+	return r;
+}
+
+static void monitor_take_picture(struct monitor *monitor, uint32_t scanout, int fd)
+{
+	char name[32];
+	int r;
+
+	if (fd < 0 || monitor->directory_fd < 0 || scanout >= monitor->options->scanouts ||
+	    scanout >= DISPLAY_SCANOUTS_MAX || !monitor->pictures[scanout])
+		return;
+	monitor->pictures[scanout]--;
+	snprintf(name, sizeof(name), "scanout-%u.png", scanout);
+	r = monitor_replace(monitor->directory_fd, name, fd);
+	if (r < 0)
+		log_error("cannot write %s/%s: %s", monitor->options->png_dir, name, strerror(-r));
+	else
+		log_info("wrote %s/%s", monitor->options->png_dir, name);
+}
+
+/* ---------------------------------------------------------------- the renderer's messages */
+
+/* One message; 0: there is none at present, -ENOTCONN: there will be none. *@fd is the caller's. */
+static int monitor_receive(int from, struct message *message, int *fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = message, .iov_len = sizeof(*message) };
+	struct msghdr header = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes) };
+	const struct cmsghdr *c;
+	ssize_t n = recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*fd = -1;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -ENOTCONN;
+	c = CMSG_FIRSTHDR(&header);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	if (n == sizeof(*message))
+		return 1;
+	if (*fd >= 0)
+		close(*fd);
+	return -ENOTCONN; /* its end, or nonsense */
+}
+
+/* false: no more of them */
+static bool monitor_take_messages(struct monitor *monitor)
+{
+	struct message message;
+	int fd, r;
+
+	while ((r = monitor_receive(monitor->fd, &message, &fd)) > 0) {
+		if (message.type == MESSAGE_READY)
+			sd_notify(0, "READY=1");
+		else if (message.type == MESSAGE_PICTURE)
+			monitor_take_picture(monitor, message.scanout, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	return r == 0;
+}
+
+static void monitor_forward_signals(struct monitor *monitor)
+{
+	struct signalfd_siginfo info;
+
+	while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1)
+			for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+				monitor->pictures[i]++;
+		pidfd_send_signal(monitor->pidfd, (int)info.ssi_signo, NULL, 0);
+	}
+}
+
+/* ---------------------------------------------------------------- its life */
+
+/* Ends as the renderer did. */
+static _Noreturn void monitor_end(struct monitor *monitor)
+{
+	const struct rlimit none = { 0 };
+	siginfo_t info = { 0 };
+	sigset_t set;
+
+	if (waitid(P_PIDFD, (id_t)monitor->pidfd, &info, WEXITED) < 0) {
+		log_error("cannot learn how the renderer has ended: %s", strerror(errno));
+		_exit(EXIT_FAILURE);
+	}
+	if (monitor->options->socket_path)
+		unlink(monitor->options->socket_path);
+	/* As the first process of its namespace it cannot end by this signal of its own. */
+	if (info.si_code == CLD_EXITED && info.si_status == 128 + SIGABRT)
+		info = (siginfo_t){ .si_code = CLD_KILLED, .si_status = SIGABRT };
+	if (info.si_code == CLD_EXITED)
+		_exit(info.si_status);
+	setrlimit(RLIMIT_CORE, &none); /* the renderer's core, if any, is the one that matters */
+	sigemptyset(&set);
+	sigaddset(&set, info.si_status);
+	signal(info.si_status, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(info.si_status);
+	_exit(128 + info.si_status);
+}
+
+static _Noreturn void monitor_run(struct monitor *monitor)
+{
+	enum { SIGNALS, RENDERER, MESSAGES, SERVICES };
+	struct pollfd fds[SERVICES + WORKER_MONITOR_SERVICES_MAX] = {
+		[SIGNALS] = { .fd = monitor->signal_fd, .events = POLLIN },
+		[RENDERER] = { .fd = monitor->pidfd, .events = POLLIN },
+		[MESSAGES] = { .fd = monitor->fd, .events = POLLIN },
+	};
+	const unsigned services = monitor->options->service_count;
+	bool gone = false;
+
+	for (unsigned i = 0; i < services; i++)
+		fds[SERVICES + i] =
+		    (struct pollfd){ .fd = monitor->services[i].fd, .events = POLLIN };
+	while (!gone) {
+		if (poll(fds, SERVICES + services, -1) < 0 && errno != EINTR) {
+			log_error("the monitor cannot wait: %s", strerror(errno));
+			_exit(EXIT_FAILURE); /* takes the renderer with it */
+		}
+		gone = fds[RENDERER].revents;
+		if (fds[SIGNALS].revents)
+			monitor_forward_signals(monitor);
+		for (unsigned i = 0; i < services; i++)
+			if (fds[SERVICES + i].revents &&
+			    !monitor->services[i].dispatch(monitor->services[i].data))
+				fds[SERVICES + i].fd = -1;
+		/* Also what it has sent before it ended */
+		if (fds[MESSAGES].revents && !monitor_take_messages(monitor))
+			fds[MESSAGES].fd = -1;
+	}
+	monitor_end(monitor);
+}
+
+static bool monitor_keeps(const struct monitor *monitor, int fd)
+{
+	const struct worker_monitor_options *options = monitor->options;
+
+	if (fd == monitor->fd || fd == monitor->signal_fd || fd == monitor->directory_fd ||
+	    fd == monitor->pidfd)
+		return true;
+	for (unsigned i = 0; i < options->service_count; i++)
+		if (options->services[i].fd == fd)
+			return true;
+	for (unsigned i = 0; i < options->keep_count; i++)
+		if (options->keep[i] == fd)
+			return true;
+	return false;
+}
+
+/* The renderer alone holds its sockets: what is gone when it is gone must not live on here. */
+static void monitor_close_others(const struct monitor *monitor)
+{
+	unsigned from = STDERR_FILENO + 1;
+
+	/* Few are kept, and they are small numbers. */
+	for (unsigned fd = from; fd < 1024; fd++) {
+		if (!monitor_keeps(monitor, (int)fd))
+			continue;
+		if (fd > from)
+			close_range(from, fd - 1, 0);
+		from = fd + 1;
+	}
+	close_range(from, ~0u, 0);
+}
+
+/* ---------------------------------------------------------------- making two of one */
+
+/* In the child, by way of a process that makes the namespaces (only children are in a new PID
+ * namespace) and ends: the monitor, as the subreaper, becomes the renderer's parent. */
+static pid_t monitor_fork_unshared(int report_fd)
+{
+	struct start_report report = { 0 };
+	pid_t pid;
+
+	report.pid = worker_sandbox_unshare(&report.bits);
+	if (!report.pid) {
+		pid = fork();
+		if (pid == 0)
+			return 0;
+		report.pid = pid < 0 ? -errno : pid;
+	}
+	if (send(report_fd, &report, sizeof(report), MSG_NOSIGNAL) < 0)
+		_exit(EXIT_FAILURE);
+	_exit(EXIT_SUCCESS);
+}
+
+/* 0: in the renderer. */
+static pid_t monitor_fork(struct monitor *monitor, int child_fd, uint32_t *bits)
+{
+	const bool strict = monitor->options->mode == WORKER_SANDBOX_STRICT;
+	struct start_report report = { .pid = -ECHILD };
+	pid_t pid = fork();
+
+	*bits = 0;
+	if (pid == 0)
+		return monitor_fork_unshared(child_fd);
+	if (pid < 0)
+		return -errno;
+	waitpid(pid, NULL, 0);
+	if (recv(monitor->fd, &report, sizeof(report), MSG_DONTWAIT) != sizeof(report))
+		report.pid = -ECHILD;
+	*bits = report.bits;
+	if (report.pid > 0)
+		return report.pid;
+	log_write(strict ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+	    "the kernel gives this worker no namespaces of its own (%s): user namespaces may be "
+	    "switched off (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), or "
+	    "not be built in%s",
+	    strerror(-report.pid), strict ? "" : "; its system calls are limited all the same");
+	if (strict)
+		return report.pid;
+	*bits = 0;
+	pid = fork();
+	return pid < 0 ? -errno : pid;
+}
+
+/* In the renderer: waits until the monitor is its parent, and ends with it from then on. */
+static int renderer_attach(int fd, uint32_t *bits)
+{
+	struct pollfd hangup = { .fd = fd };
+
+	if (recv(fd, bits, sizeof(*bits), 0) != sizeof(*bits))
+		_exit(EXIT_FAILURE);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	/* It may have died before. */
+	if (poll(&hangup, 1, 0) != 0)
+		_exit(EXIT_FAILURE);
+	return 0;
+}
+
+static int monitor_prepare(struct monitor *monitor)
+{
+	const struct worker_monitor_options *options = monitor->options;
+	sigset_t set = forwarded_signals();
+
+	/* From before the fork: none is lost. */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		monitor->pictures[i] = 1;
+	for (unsigned i = 0; i < options->service_count; i++)
+		monitor->services[i] = options->services[i];
+	if (!options->png_dir)
+		return 0;
+	monitor->directory_fd = open(options->png_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (monitor->directory_fd >= 0)
+		return 0;
+	log_error("--png-dir=%s: %s", options->png_dir, strerror(errno));
+	return -errno;
+}
+
+/* After the fork, in the parent. */
+static _Noreturn void monitor_begin(struct monitor *monitor, pid_t pid, uint32_t bits)
+{
+	const sigset_t set = forwarded_signals();
+
+	monitor->pid = pid;
+	monitor->pidfd = pidfd_open(pid, 0);
+	monitor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (monitor->pidfd < 0 || monitor->signal_fd < 0 ||
+	    send(monitor->fd, &bits, sizeof(bits), MSG_NOSIGNAL) < 0) {
+		log_error("cannot watch the renderer: %s", strerror(errno));
+		kill(pid, SIGKILL);
+		_exit(EXIT_FAILURE);
+	}
+	monitor_close_others(monitor);
+	monitor_run(monitor);
+}
+
+int worker_monitor_start(
+    const struct worker_monitor_options *options, struct worker_monitor *renderer, uint32_t *bits)
+{
+	struct monitor monitor = {
+		.options = options, .signal_fd = -1, .directory_fd = -1, .pidfd = -1
+	};
+	int pair[2], r;
+	pid_t pid;
+
+	renderer->fd = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		r = -errno;
+		log_error("cannot make a socket pair: %s", strerror(-r));
+		return r;
+	}
+	monitor.fd = pair[0];
+	r = monitor_prepare(&monitor);
+	if (r < 0)
+		goto error;
+	pid = monitor_fork(&monitor, pair[1], bits);
+	if (pid > 0)
+		monitor_begin(&monitor, pid, *bits);
+	r = pid;
+	if (r < 0)
+		goto error;
+	close(monitor.fd);
+	if (monitor.directory_fd >= 0)
+		close(monitor.directory_fd);
+	renderer->fd = pair[1];
+	return renderer_attach(renderer->fd, bits);
+error:
+	close(pair[0]);
+	close(pair[1]);
+	if (monitor.directory_fd >= 0)
+		close(monitor.directory_fd);
+	return r;
+}
+
+/* ---------------------------------------------------------------- from the renderer */
+
+static void send_message(
+    const struct worker_monitor *monitor, const struct message *message, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (fd >= 0) {
+		header.msg_control = control.bytes;
+		header.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&header);
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int)) };
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	/* Without a monitor we are about to end. */
+	if (sendmsg(monitor->fd, &header, MSG_NOSIGNAL) < 0)
+		log_debug("the monitor takes no messages: %s", strerror(errno));
+}
+
+void worker_monitor_ready(const struct worker_monitor *monitor)
+{
+	send_message(monitor, &(struct message){ .type = MESSAGE_READY }, -1);
+}
+
+void worker_monitor_send_picture(const struct worker_monitor *monitor, unsigned scanout, int fd)
+{
+	send_message(monitor, &(struct message){ .type = MESSAGE_PICTURE, .scanout = scanout }, fd);
+}
