@@ -79,6 +79,7 @@ struct memory_statistics {
 	uint64_t segments;               /* parts of pages that copies consisted of */
 	uint64_t pages_mapped;           /* by all map calls */
 	uint64_t maps;                   /* that are there now */
+	uint64_t questions; /* to another process, which we waited for (a sandboxed worker) */
 };
 
 struct guest_memory {

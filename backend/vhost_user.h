@@ -29,7 +29,9 @@ struct vhost_user_options {
 	/* Makes the kind of guest memory that a region with Xen flags (XEN_MMAP) asks for, whose
 	 * first one is @region; NULL: the feature is not offered. Regions without flags use
 	 * memory_mmap_create(). */
-	int (*create_xen_memory)(const struct memory_region *region, struct guest_memory **memory);
+	int (*create_xen_memory)(
+	    void *memory_data, const struct memory_region *region, struct guest_memory **memory);
+	void *memory_data;
 
 	/* VHOST_USER_GPU_SET_SOCKET: takes the descriptor over. NULL: closed. */
 	void (*gpu_socket)(void *data, int fd);

@@ -47,7 +47,8 @@ static int vhost_user_choose_memory(struct vhost_user *user,
 			return 0;
 		return vhost_user_malformed(message, "regions with and without Xen flags");
 	}
-	error = is_xen ? user->options.create_xen_memory(region, &user->memory)
+	error = is_xen ? user->options.create_xen_memory(
+			     user->options.memory_data, region, &user->memory)
 		       : memory_mmap_create(&user->memory);
 	if (error)
 		return error;

@@ -128,11 +128,12 @@ static void worker_log_statistics(struct worker *worker)
 	log_info("statistics: commands=%llu batches=%llu errors=%llu frames=%llu fences=%llu "
 		 "fences_pending=%llu resources=%llu contexts=%llu host_bytes=%llu "
 		 "backing_bytes=%llu requests=%llu interrupts=%llu memory=%s map_calls=%llu "
-		 "unmap_calls=%llu copy_calls=%llu copy_segments=%llu pages_mapped=%llu maps=%llu",
+		 "unmap_calls=%llu copy_calls=%llu copy_segments=%llu pages_mapped=%llu maps=%llu "
+		 "questions=%llu",
 	    U(s.commands), U(s.batches), U(s.errors), U(s.frames), U(s.fences), U(s.fences_pending),
 	    U(s.resources), U(s.contexts), U(s.host_bytes), U(s.backing_bytes), requests,
 	    interrupts, kind, U(m->map_calls), U(m->unmap_calls), U(m->copy_calls), U(m->segments),
-	    U(m->pages_mapped), U(m->maps));
+	    U(m->pages_mapped), U(m->maps), U(m->questions));
 #undef U
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <xen/grant_table.h>
 #include <xen/xen.h>
 
@@ -27,17 +28,37 @@ int gntdev_open(void)
 int gntdev_check(int fd)
 {
 	struct ioctl_gntdev_grant_copy none = { .count = 0 };
+	struct stat stat;
 
+	/* Whatever else may know a call of this number */
+	if (fstat(fd, &stat) < 0 || !S_ISCHR(stat.st_mode))
+		return -ENOTTY;
 	return ioctl(fd, IOCTL_GNTDEV_GRANT_COPY, &none) < 0 ? -errno : 0;
 }
 
-static int gntdev_insert(int fd, uint16_t domid, const struct gntdev_run *runs, size_t count,
-    uint32_t pages, uint64_t *index)
+/* The pages of all runs, or an error. */
+static int gntdev_count(const struct gntdev_run *runs, size_t count, uint32_t *pages)
+{
+	*pages = 0;
+	for (size_t i = 0; i < count; i++)
+		if (!checked_add(*pages, runs[i].count, pages))
+			return -E2BIG;
+	if (!*pages)
+		return -EINVAL;
+	return *pages > GNTDEV_PAGES_MAX ? -E2BIG : 0;
+}
+
+int gntdev_insert(
+    int fd, uint16_t domid, const struct gntdev_run *runs, size_t count, uint64_t *index)
 {
 	struct ioctl_gntdev_map_grant_ref *op;
+	uint32_t pages;
 	size_t n = 0;
-	int error = 0;
+	int error;
 
+	error = gntdev_count(runs, count, &pages);
+	if (error)
+		return error;
 	/* Its last member is an array of one. */
 	op = malloc(sizeof(*op) + (pages - 1) * sizeof(op->refs[0]));
 	if (!op)
@@ -57,48 +78,53 @@ static int gntdev_insert(int fd, uint16_t domid, const struct gntdev_run *runs, 
 	return error;
 }
 
-static void gntdev_remove(int fd, uint64_t index, uint32_t pages)
+int gntdev_remove(int fd, uint64_t index, uint32_t pages)
 {
 	struct ioctl_gntdev_unmap_grant_ref op = { .index = index, .count = pages };
 
-	ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op);
+	return ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op) < 0 ? -errno : 0;
+}
+
+/* The hypercall happens here. Whatever page was refused, gntdev says EINVAL, and the pages that
+ * were not refused stay mapped until the references are taken out. */
+int gntdev_mmap(int fd, uint64_t index, uint32_t pages, bool writable, void **address)
+{
+	void *at = mmap(NULL, (size_t)pages * GNTDEV_PAGE_SIZE,
+	    PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, (off_t)index);
+
+	if (at == MAP_FAILED)
+		return errno == ENOMEM ? -ENOMEM : -EFAULT;
+	*address = at;
+	return 0;
 }
 
 int gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs, size_t count, bool writable,
     struct gntdev_map *map)
 {
-	uint32_t pages = 0;
-	uint64_t index = 0;
-	void *address;
+	uint32_t pages;
 	int error;
 
-	for (size_t i = 0; i < count; i++)
-		if (!checked_add(pages, runs[i].count, &pages))
-			return -E2BIG;
-	if (!pages)
-		return -EINVAL;
-	if (pages > GNTDEV_PAGES_MAX)
-		return -E2BIG;
-
-	error = gntdev_insert(fd, domid, runs, count, pages, &index);
+	error = gntdev_count(runs, count, &pages);
 	if (error)
 		return error;
-	/* The hypercall happens here. Whatever page was refused, gntdev says EINVAL, and the
-	 * pages that were not refused stay mapped until the references are taken out. */
-	address = mmap(NULL, (size_t)pages * GNTDEV_PAGE_SIZE,
-	    PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, (off_t)index);
-	if (address == MAP_FAILED) {
-		error = errno == ENOMEM ? -ENOMEM : -EFAULT;
-		gntdev_remove(fd, index, pages);
+	error = gntdev_insert(fd, domid, runs, count, &map->index);
+	if (error)
 		return error;
-	}
-	*map = (struct gntdev_map){ .address = address, .index = index, .pages = pages };
-	return 0;
+	map->pages = pages;
+	error = gntdev_mmap(fd, map->index, pages, writable, &map->address);
+	if (error)
+		gntdev_remove(fd, map->index, pages);
+	return error;
+}
+
+void gntdev_munmap(void *address, uint32_t pages)
+{
+	munmap(address, (size_t)pages * GNTDEV_PAGE_SIZE);
 }
 
 void gntdev_unmap(int fd, const struct gntdev_map *map)
 {
-	munmap(map->address, (size_t)map->pages * GNTDEV_PAGE_SIZE);
+	gntdev_munmap(map->address, map->pages);
 	gntdev_remove(fd, map->index, map->pages);
 }
 

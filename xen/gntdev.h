@@ -44,6 +44,19 @@ int gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs, size_t cou
 /* Unmaps; the grants are the guest's again when this returns. */
 void gntdev_unmap(int fd, const struct gntdev_map *map);
 
+/*
+ * The two halves of a map, which two processes that share the open file can do: one inserts
+ * references (an ioctl), the other maps them by their index (mmap alone, once). Nothing is asked of
+ * Xen before that, so an insertion says nothing of the references. -E2BIG, -EINVAL, -ENOMEM.
+ */
+int gntdev_insert(
+    int fd, uint16_t domid, const struct gntdev_run *runs, size_t count, uint64_t *index);
+/* *address: of all @pages that were inserted as @index. -EFAULT where one is not granted (so). */
+int gntdev_mmap(int fd, uint64_t index, uint32_t pages, bool writable, void **address);
+void gntdev_munmap(void *address, uint32_t pages);
+/* The grants are the guest's when they are also unmapped. -ENOENT for what was not inserted. */
+int gntdev_remove(int fd, uint64_t index, uint32_t pages);
+
 struct gntdev_segment {
 	uint32_t reference;
 	uint16_t offset, length; /* inside the page: offset + length <= GNTDEV_PAGE_SIZE */

@@ -10,6 +10,7 @@
 #include "backend/checked.h"
 #include "backend/log.h"
 #include "xen/gntdev.h"
+#include "xen/grant_client.h"
 
 #define PAGE_SHIFT 12
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of xen.h */
@@ -23,6 +24,7 @@
 
 struct memory_grant {
 	struct guest_memory base;
+	struct grant_client *client; /* who asks gntdev for us; NULL: we do. Not owned */
 	int fd;                      /* gntdev, or -1: no region */
 	struct memory_region region; /* size 0: removed, while maps are left */
 	bool copy_by_map;            /* grant copy is not to be had here */
@@ -78,6 +80,69 @@ static struct grant_span span_of(const struct memory_piece *piece)
 
 static void memory_grant_flush(struct guest_memory *memory);
 
+/* ------------------------------------------------------------------- the grant device */
+
+static uint16_t memory_grant_domid(const struct memory_grant *grant)
+{
+	return (uint16_t)grant->region.xen_domid;
+}
+
+static void memory_grant_count_questions(struct memory_grant *grant)
+{
+	if (grant->client)
+		grant->base.statistics.questions = grant_client_questions(grant->client);
+}
+
+static int memory_grant_device_map(struct memory_grant *grant, const struct gntdev_run *runs,
+    size_t count, bool writable, struct gntdev_map *map)
+{
+	int error;
+
+	if (!grant->client)
+		return gntdev_map(grant->fd, memory_grant_domid(grant), runs, count, writable, map);
+	error = grant_client_map(grant->client, grant->fd, runs, count, writable, map);
+	memory_grant_count_questions(grant);
+	return error;
+}
+
+static void memory_grant_device_unmap(struct memory_grant *grant, const struct gntdev_map *map)
+{
+	if (!grant->client) {
+		gntdev_unmap(grant->fd, map);
+		return;
+	}
+	grant_client_unmap(grant->client, map);
+	memory_grant_count_questions(grant);
+}
+
+static int memory_grant_device_copy(struct memory_grant *grant, enum gntdev_direction direction,
+    const struct gntdev_segment *segments, size_t count)
+{
+	int error;
+
+	grant->base.statistics.copy_calls++;
+	grant->base.statistics.segments += count;
+	if (!grant->client)
+		return gntdev_copy(
+		    grant->fd, memory_grant_domid(grant), direction, segments, count);
+	error = grant_client_copy(grant->client, direction, segments, count);
+	memory_grant_count_questions(grant);
+	return error;
+}
+
+/* The kernel of this process answers, or the monitor, who has its own view of whose memory it is.
+ */
+static int memory_grant_check_device(struct memory_grant *grant, int fd, uint32_t domid)
+{
+	if (fd < 0)
+		return -EBADF;
+	if (!grant->client)
+		return gntdev_check(fd);
+	return grant_client_set_device(grant->client, fd, (uint16_t)domid);
+}
+
+/* ------------------------------------------------------------------- regions */
+
 static void memory_grant_destroy(struct guest_memory *memory)
 {
 	struct memory_grant *grant = memory_grant_from(memory);
@@ -103,7 +168,7 @@ static int memory_grant_add_region(
 	}
 	if (grant->fd >= 0)
 		return -EEXIST;
-	error = fd < 0 ? -EBADF : gntdev_check(fd);
+	error = memory_grant_check_device(grant, fd, region->xen_domid);
 	if (error) {
 		log_error("The descriptor of the grant region is no /dev/xen/gntdev with grant "
 			  "copy: %s",
@@ -243,8 +308,8 @@ static int memory_grant_map(struct guest_memory *memory, const struct memory_pie
 	error = -E2BIG;
 	if (pages > GNTDEV_PAGES_MAX)
 		goto fail;
-	error = gntdev_map(grant->fd, (uint16_t)grant->region.xen_domid, runs, run_count,
-	    access & MEMORY_WRITE, &map->mapped);
+	error =
+	    memory_grant_device_map(grant, runs, run_count, access & MEMORY_WRITE, &map->mapped);
 	grant->base.statistics.map_calls++;
 	if (error)
 		goto fail;
@@ -275,7 +340,7 @@ static void memory_grant_unmap(struct guest_memory *memory, struct memory_map *b
 	struct memory_grant *grant = memory_grant_from(memory);
 	struct memory_grant_map *map = (struct memory_grant_map *)base; /* base is first */
 
-	gntdev_unmap(grant->fd, &map->mapped);
+	memory_grant_device_unmap(grant, &map->mapped);
 	free(map);
 	grant->base.statistics.unmap_calls++;
 	grant->base.statistics.maps--;
@@ -366,9 +431,7 @@ static int memory_grant_copy(struct guest_memory *memory, const struct memory_pi
 			return -ENOMEM;
 	}
 	n = memory_grant_cut(pieces, count, local, size, segments);
-	grant->base.statistics.copy_calls++;
-	grant->base.statistics.segments += n;
-	error = gntdev_copy(grant->fd, (uint16_t)grant->region.xen_domid, direction, segments, n);
+	error = memory_grant_device_copy(grant, direction, segments, n);
 	if (segments != small)
 		free(segments);
 	if (error != -EACCES && error != -ENOTTY)
@@ -431,10 +494,7 @@ static void memory_grant_flush(struct guest_memory *memory)
 
 	if (!grant->later_count)
 		return;
-	grant->base.statistics.copy_calls++;
-	grant->base.statistics.segments += grant->later_count;
-	error = gntdev_copy(grant->fd, (uint16_t)grant->region.xen_domid, GNTDEV_TO_GUEST,
-	    grant->later, grant->later_count);
+	error = memory_grant_device_copy(grant, GNTDEV_TO_GUEST, grant->later, grant->later_count);
 	if (error == -EACCES || error == -ENOTTY) {
 		/* The policy lets us copy from the guest, but not to it. */
 		for (size_t i = 0; i < grant->later_count; i++) {
@@ -469,13 +529,14 @@ static const struct guest_memory_impl memory_grant_impl = {
 	.unmap = memory_grant_unmap,
 };
 
-int memory_grant_create(struct guest_memory **memory)
+int memory_grant_create(struct grant_client *client, struct guest_memory **memory)
 {
 	struct memory_grant *grant = calloc(1, sizeof(*grant));
 
 	if (!grant)
 		return -ENOMEM;
 	grant->base.impl = &memory_grant_impl;
+	grant->client = client;
 	grant->fd = -1;
 	*memory = &grant->base;
 	return 0;

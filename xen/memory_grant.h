@@ -16,8 +16,11 @@
 #define MEMORY_GRANT_ADDRESS (UINT64_C(1) << 63)
 #define MEMORY_GRANT_SIZE (UINT64_C(1) << (32 + 12)) /* references have 32 bits */
 
-/* -ENOMEM. */
-int memory_grant_create(struct guest_memory **memory);
+struct grant_client;
+
+/* @client: who asks the grant device in our place (a sandboxed worker's monitor; not owned,
+ * outlives the memory); NULL: we do. -ENOMEM. */
+int memory_grant_create(struct grant_client *client, struct guest_memory **memory);
 
 /* The region that makes all grants of @domid reachable. */
 static inline struct memory_region memory_grant_region(uint32_t domid)

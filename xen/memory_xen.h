@@ -10,8 +10,10 @@
 #include "backend/memory.h"
 
 /* Makes the kind that @region asks for, which is not added yet; fits
- * struct vhost_user_options.create_xen_memory. -ENOMEM. */
-int memory_xen_create(const struct memory_region *region, struct guest_memory **memory);
+ * struct vhost_user_options.create_xen_memory, whose @client is a struct grant_client, or NULL
+ * (memory_grant.h). -ENOMEM. */
+int memory_xen_create(
+    void *client, const struct memory_region *region, struct guest_memory **memory);
 
 /* For a front end: the region that makes @domid's memory reachable, and the descriptor that goes
  * with it (-errno: logged with its cure; @name: of the guest). */

@@ -86,7 +86,8 @@ static int fuzz_xen_map(struct guest_memory *memory, const struct memory_piece *
 	return -EFAULT;
 }
 
-static int fuzz_create_xen_memory(const struct memory_region *region, struct guest_memory **memory)
+static int fuzz_create_xen_memory(
+    void *data, const struct memory_region *region, struct guest_memory **memory)
 {
 	static const struct guest_memory_impl impl = {
 		.destroy = fuzz_xen_destroy,

@@ -160,7 +160,8 @@ static inline void xen_unmap(struct guest_memory *memory, struct memory_map *map
 
 static struct test *xen_test;
 
-static inline int create_xen_memory(const struct memory_region *asked, struct guest_memory **memory)
+static inline int create_xen_memory(
+    void *data, const struct memory_region *asked, struct guest_memory **memory)
 {
 	static const struct guest_memory_impl impl = {
 		.name = "grant",

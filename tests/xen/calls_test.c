@@ -117,7 +117,7 @@ static void set_up_rig(struct rig *rig, bool grants, bool virgl)
 		fake_gntdev_grant(DOMID, REFERENCE + PAGE_REQUESTS, PAGE_REQUESTS,
 		    REQUESTS * REQUEST_PAGES, true);
 	}
-	assert_int_equal(memory_xen_create(&region, &rig->memory), 0);
+	assert_int_equal(memory_xen_create(NULL, &region, &rig->memory), 0);
 	assert_int_equal(
 	    memory_add_region(rig->memory, &region, memory_xen_open(DOMID, grants, "test")), 0);
 

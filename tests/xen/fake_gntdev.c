@@ -94,13 +94,46 @@ int gntdev_check(int fd)
 	return fake_gntdev->check_error;
 }
 
-static int fake_gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs, size_t count,
-    bool writable, struct gntdev_map *map)
+/* Maps one page after another at @address, which has room for all. */
+static int fake_gntdev_map_page(
+    int fd, uint16_t domid, uint32_t reference, bool writable, uint8_t *address)
 {
-	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
+	const struct fake_grant *grant = fake_gntdev_find(domid, reference, writable);
+
+	if (!grant)
+		return -EFAULT;
+	assert(
+	    mmap(address, GNTDEV_PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0),
+		MAP_SHARED | MAP_FIXED, fd, (off_t)fake_gntdev_offset(grant->page)) != MAP_FAILED);
+	return 0;
+}
+
+static uint8_t *fake_gntdev_reserve(size_t pages)
+{
+	uint8_t *address =
+	    mmap(NULL, pages * GNTDEV_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert(address != MAP_FAILED);
+	return address;
+}
+
+/* The first gap, as the kernel's does */
+static uint32_t fake_gntdev_gap(uint32_t pages)
+{
+	uint32_t at = 0, run = 0;
+
+	while (run < pages) {
+		assert(at < FAKE_GNTDEV_INDEXES);
+		run = fake_gntdev->insertions[at++].used ? 0 : run + 1;
+	}
+	return at - pages;
+}
+
+int gntdev_insert(
+    int fd, uint16_t domid, const struct gntdev_run *runs, size_t count, uint64_t *index)
+{
 	uint64_t pages = 0;
-	uint32_t page = 0;
-	uint8_t *address;
+	uint32_t at;
 
 	for (size_t i = 0; i < count; i++)
 		pages += runs[i].count;
@@ -108,25 +141,77 @@ static int fake_gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs
 		return -EINVAL;
 	if (pages > GNTDEV_PAGES_MAX)
 		return -E2BIG;
-	address =
-	    mmap(NULL, pages * GNTDEV_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert(address != MAP_FAILED);
+	if (fake_gntdev->fail_insert)
+		return -ENOMEM;
+	at = fake_gntdev_gap((uint32_t)pages);
+	*index = (uint64_t)at * GNTDEV_PAGE_SIZE;
+	fake_gntdev->insertions[at].pages = (uint32_t)pages;
+	fake_gntdev->insertions[at].mapped = false;
 	for (size_t i = 0; i < count; i++)
 		for (uint32_t k = 0; k < runs[i].count; k++) {
-			const struct fake_grant *grant =
-			    fake_gntdev_find(domid, runs[i].first + k, writable);
+			struct fake_insertion *insertion = &fake_gntdev->insertions[at++];
 
-			if (!grant || page + 1 == fake_gntdev->fail_map_at) {
-				munmap(address, pages * GNTDEV_PAGE_SIZE);
-				return -EFAULT;
-			}
-			assert(mmap(address + (size_t)page * GNTDEV_PAGE_SIZE, GNTDEV_PAGE_SIZE,
-				   prot, MAP_SHARED | MAP_FIXED, fd,
-				   (off_t)fake_gntdev_offset(grant->page)) != MAP_FAILED);
-			page++;
+			insertion->used = true;
+			insertion->domid = domid;
+			insertion->reference = runs[i].first + k;
 		}
-	*map = (struct gntdev_map){ .address = address, .pages = (uint32_t)pages };
+	fake_gntdev->inserted++;
 	return 0;
+}
+
+/* What was inserted as @index, @pages of them; NULL. */
+static struct fake_insertion *fake_gntdev_insertion(uint64_t index, uint32_t pages)
+{
+	uint64_t at = index / GNTDEV_PAGE_SIZE;
+
+	if (index % GNTDEV_PAGE_SIZE || at >= FAKE_GNTDEV_INDEXES || !pages ||
+	    fake_gntdev->insertions[at].pages != pages)
+		return NULL;
+	return &fake_gntdev->insertions[at];
+}
+
+int gntdev_remove(int fd, uint64_t index, uint32_t pages)
+{
+	struct fake_insertion *insertion = fake_gntdev_insertion(index, pages);
+
+	if (!insertion)
+		return -ENOENT;
+	memset(insertion, 0, pages * sizeof(*insertion));
+	fake_gntdev->inserted--;
+	return 0;
+}
+
+int gntdev_mmap(int fd, uint64_t index, uint32_t pages, bool writable, void **address)
+{
+	struct fake_insertion *insertion = fake_gntdev_insertion(index, pages);
+	uint8_t *base;
+
+	fake_gntdev->map_calls++;
+	/* It can be mapped once. */
+	if (!insertion || insertion->mapped)
+		return -EFAULT;
+	base = fake_gntdev_reserve(pages);
+	for (uint32_t i = 0; i < pages; i++) {
+		if (i + 1 != fake_gntdev->fail_map_at &&
+		    fake_gntdev_map_page(fd, insertion[i].domid, insertion[i].reference, writable,
+			base + (size_t)i * GNTDEV_PAGE_SIZE) == 0)
+			continue;
+		munmap(base, (size_t)pages * GNTDEV_PAGE_SIZE);
+		return -EFAULT;
+	}
+	insertion->mapped = true;
+	*address = base;
+	fake_gntdev->maps++;
+	fake_gntdev->pages_mapped += pages;
+	return 0;
+}
+
+void gntdev_munmap(void *address, uint32_t pages)
+{
+	munmap(address, (size_t)pages * GNTDEV_PAGE_SIZE);
+	assert(fake_gntdev->maps && fake_gntdev->pages_mapped >= pages);
+	fake_gntdev->maps--;
+	fake_gntdev->pages_mapped -= pages;
 }
 
 int gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs, size_t count, bool writable,
@@ -134,27 +219,25 @@ int gntdev_map(int fd, uint16_t domid, const struct gntdev_run *runs, size_t cou
 {
 	int error;
 
-	fake_gntdev->map_calls++;
-	error = fake_gntdev_map(fd, domid, runs, count, writable, map);
+	error = gntdev_insert(fd, domid, runs, count, &map->index);
 	if (error)
 		return error;
-	fake_gntdev->maps++;
-	fake_gntdev->pages_mapped += map->pages;
-	return 0;
+	map->pages = fake_gntdev->insertions[map->index / GNTDEV_PAGE_SIZE].pages;
+	error = gntdev_mmap(fd, map->index, map->pages, writable, &map->address);
+	if (error)
+		gntdev_remove(fd, map->index, map->pages);
+	return error;
 }
 
 void gntdev_unmap(int fd, const struct gntdev_map *map)
 {
-	munmap(map->address, (size_t)map->pages * GNTDEV_PAGE_SIZE);
-	assert(fake_gntdev->maps && fake_gntdev->pages_mapped >= map->pages);
-	fake_gntdev->maps--;
-	fake_gntdev->pages_mapped -= map->pages;
+	gntdev_munmap(map->address, map->pages);
+	gntdev_remove(fd, map->index, map->pages);
 }
 
 int gntdev_copy(int fd, uint16_t domid, enum gntdev_direction direction,
     const struct gntdev_segment *segments, size_t count)
 {
-	struct gntdev_map map;
 	int error = 0;
 
 	fake_gntdev->copy_calls++;
@@ -162,20 +245,17 @@ int gntdev_copy(int fd, uint16_t domid, enum gntdev_direction direction,
 	if (fake_gntdev->copy_error)
 		return fake_gntdev->copy_error;
 	for (size_t i = 0; i < count; i++) {
-		const struct gntdev_run run = { .first = segments[i].reference, .count = 1 };
-		uint8_t *guest;
+		uint8_t *page = fake_gntdev_reserve(1), *guest = page + segments[i].offset;
 
 		assert(segments[i].offset + segments[i].length <= GNTDEV_PAGE_SIZE);
-		if (fake_gntdev_map(fd, domid, &run, 1, direction == GNTDEV_TO_GUEST, &map) < 0) {
+		if (fake_gntdev_map_page(
+			fd, domid, segments[i].reference, direction == GNTDEV_TO_GUEST, page) < 0)
 			error = -EFAULT;
-			continue;
-		}
-		guest = (uint8_t *)map.address + segments[i].offset;
-		if (direction == GNTDEV_FROM_GUEST)
+		else if (direction == GNTDEV_FROM_GUEST)
 			memcpy(segments[i].local, guest, segments[i].length);
 		else
 			memcpy(guest, segments[i].local, segments[i].length);
-		munmap(map.address, GNTDEV_PAGE_SIZE);
+		munmap(page, GNTDEV_PAGE_SIZE);
 	}
 	return error;
 }

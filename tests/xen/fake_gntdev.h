@@ -42,16 +42,26 @@ struct fake_foreign {
 	size_t pages_mapped;
 };
 
+/* References that are inserted, and by which index: as many pages as the largest map. */
+#define FAKE_GNTDEV_INDEXES (2 * GNTDEV_PAGES_MAX)
+struct fake_insertion {
+	uint32_t pages; /* of the insertion that begins here; 0: none does */
+	bool used, mapped;
+	uint16_t domid;
+	uint32_t reference;
+};
+
 struct fake_gntdev {
 	uint32_t pages;
 	struct fake_grant grants[FAKE_GNTDEV_GRANTS];
+	struct fake_insertion insertions[FAKE_GNTDEV_INDEXES];
 
 	struct fake_foreign foreign;
 
 	/* Faults */
 	int copy_error, check_error;
 	uint32_t fail_map_at; /* page of a map that is refused; 0: none (counted from 1) */
-	bool fail_open;
+	bool fail_open, fail_insert;
 
 	/* Of a worker in a process of its own (daemon_rig.h): what ails it, and for how many more
 	 * times; its process; how many there were, and requests that it has taken and holds. */
@@ -61,7 +71,7 @@ struct fake_gntdev {
 	unsigned workers, held;
 
 	/* Counters */
-	unsigned map_calls, copy_calls, maps;
+	unsigned map_calls, copy_calls, maps, inserted;
 	size_t pages_mapped, segments;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Guest memory by grants, over a fake grant device. */
+/* Guest memory by grants, over a fake grant device: that of this process, then that of a monitor.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "tests/xen/broker_rig.h"
 #include "tests/xen/fake_gntdev.h"
 #include "xen/memory_grant.h"
 
@@ -19,6 +21,9 @@
 #define PAGE GNTDEV_PAGE_SIZE
 #define DOMID 2
 #define PAGES 512
+
+static bool brokered;
+static struct broker_rig rig;
 
 static uint64_t bus(uint32_t reference, uint32_t offset)
 {
@@ -30,7 +35,7 @@ static struct guest_memory *memory_new(void)
 	struct memory_region region = memory_grant_region(DOMID);
 	struct guest_memory *memory;
 
-	assert_int_equal(memory_grant_create(&memory), 0);
+	assert_int_equal(memory_grant_create(rig.client, &memory), 0);
 	assert_int_equal(memory_add_region(memory, &region, gntdev_open()), 0);
 	return memory;
 }
@@ -41,6 +46,8 @@ static int set_up(void **state)
 	fake_gntdev_reset(PAGES);
 	for (uint32_t i = 0; i < PAGES * PAGE; i++)
 		fake_gntdev_memory[i] = (uint8_t)(i ^ i >> 12);
+	if (brokered)
+		broker_rig_init(&rig, DOMID);
 	*state = memory_new();
 	return 0;
 }
@@ -49,7 +56,10 @@ static int tear_down(void **state)
 {
 	assert_int_equal(fake_gntdev->maps, 0);
 	assert_int_equal(fake_gntdev->pages_mapped, 0);
+	assert_int_equal(fake_gntdev->inserted, 0);
 	memory_destroy(*state);
+	if (brokered)
+		broker_rig_finish(&rig);
 	fake_gntdev_finish();
 	return 0;
 }
@@ -62,7 +72,7 @@ static void regions_that_are_refused(void **state)
 	struct guest_memory *memory;
 	int fd = gntdev_open();
 
-	assert_int_equal(memory_grant_create(&memory), 0);
+	assert_int_equal(memory_grant_create(rig.client, &memory), 0);
 	region = good;
 	region.xen_flags = MEMORY_XEN_FOREIGN;
 	assert_int_equal(memory_add_region(memory, &region, fd), -EINVAL);
@@ -590,5 +600,8 @@ int main(void)
 		TEST(ten_thousand_maps_leave_nothing),
 	};
 
-	return cmocka_run_group_tests_name("memory_grant", tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("memory_grant", tests, NULL, NULL);
+
+	brokered = true;
+	return failed + cmocka_run_group_tests_name("memory_grant, brokered", tests, NULL, NULL);
 }

@@ -144,7 +144,7 @@ static int set_up(void **state)
 		fake_gntdev_memory[i] = (uint8_t)(i ^ i >> 12);
 	region = kind->region();
 	if (region.xen_flags)
-		assert_int_equal(memory_xen_create(&region, &memory), 0);
+		assert_int_equal(memory_xen_create(NULL, &region, &memory), 0);
 	else
 		assert_int_equal(memory_mmap_create(&memory), 0);
 	assert_string_equal(memory->impl->name, kind->name);
