@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -37,12 +38,10 @@ struct start_report {
 
 struct monitor {
 	const struct worker_monitor_options *options;
-	int fd; /* to the renderer */
-	int signal_fd;
+	int fd;           /* to the renderer */
 	int directory_fd; /* of pictures; -1: none */
-	pid_t pid;
-	int pidfd;
-	struct worker_service services[WORKER_MONITOR_SERVICES_MAX];
+	int pidfd;        /* of the renderer */
+	sd_event *event;
 	/* How many pictures of each output may still be written: that of the end, and one for each
 	 * SIGUSR1 */
 	unsigned pictures[DISPLAY_SCANOUTS_MAX];
@@ -151,13 +150,13 @@ static int monitor_receive(int from, struct message *message, int *fd)
 	return -ENOTCONN; /* its end, or nonsense */
 }
 
-/* false: no more of them */
-static bool monitor_take_messages(struct monitor *monitor)
+static int monitor_on_message(sd_event_source *source, int from, uint32_t events, void *data)
 {
+	struct monitor *monitor = data;
 	struct message message;
 	int fd, r;
 
-	while ((r = monitor_receive(monitor->fd, &message, &fd)) > 0) {
+	while ((r = monitor_receive(from, &message, &fd)) > 0) {
 		if (message.type == MESSAGE_READY)
 			sd_notify(0, "READY=1");
 		else if (message.type == MESSAGE_PICTURE)
@@ -165,19 +164,29 @@ static bool monitor_take_messages(struct monitor *monitor)
 		if (fd >= 0)
 			close(fd);
 	}
-	return r == 0;
+	if (r < 0)
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
 }
 
-static void monitor_forward_signals(struct monitor *monitor)
+static int monitor_on_signal(
+    sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
-	struct signalfd_siginfo info;
+	struct monitor *monitor = data;
 
-	while (read(monitor->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGUSR1)
-			for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
-				monitor->pictures[i]++;
-		pidfd_send_signal(monitor->pidfd, (int)info.ssi_signo, NULL, 0);
-	}
+	if (info->ssi_signo == SIGUSR1)
+		for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+			monitor->pictures[i]++;
+	pidfd_send_signal(monitor->pidfd, (int)info->ssi_signo, NULL, 0);
+	return 0;
+}
+
+/* After all else that the renderer has left behind: see the priority. */
+static int monitor_on_end(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct monitor *monitor = data;
+
+	return sd_event_exit(monitor->event, 0);
 }
 
 /* ---------------------------------------------------------------- its life */
@@ -209,49 +218,34 @@ static _Noreturn void monitor_end(struct monitor *monitor)
 	_exit(128 + info.si_status);
 }
 
-static _Noreturn void monitor_run(struct monitor *monitor)
+static int monitor_add_sources(struct monitor *monitor)
 {
-	enum { SIGNALS, RENDERER, MESSAGES, SERVICES };
-	struct pollfd fds[SERVICES + WORKER_MONITOR_SERVICES_MAX] = {
-		[SIGNALS] = { .fd = monitor->signal_fd, .events = POLLIN },
-		[RENDERER] = { .fd = monitor->pidfd, .events = POLLIN },
-		[MESSAGES] = { .fd = monitor->fd, .events = POLLIN },
-	};
-	const unsigned services = monitor->options->service_count;
-	bool gone = false;
+	sd_event_source *end;
+	int r;
 
-	for (unsigned i = 0; i < services; i++)
-		fds[SERVICES + i] =
-		    (struct pollfd){ .fd = monitor->services[i].fd, .events = POLLIN };
-	while (!gone) {
-		if (poll(fds, SERVICES + services, -1) < 0 && errno != EINTR) {
-			log_error("the monitor cannot wait: %s", strerror(errno));
-			_exit(EXIT_FAILURE); /* takes the renderer with it */
-		}
-		gone = fds[RENDERER].revents;
-		if (fds[SIGNALS].revents)
-			monitor_forward_signals(monitor);
-		for (unsigned i = 0; i < services; i++)
-			if (fds[SERVICES + i].revents &&
-			    !monitor->services[i].dispatch(monitor->services[i].data))
-				fds[SERVICES + i].fd = -1;
-		/* Also what it has sent before it ended */
-		if (fds[MESSAGES].revents && !monitor_take_messages(monitor))
-			fds[MESSAGES].fd = -1;
-	}
-	monitor_end(monitor);
+	r = sd_event_new(&monitor->event);
+	for (size_t i = 0; r >= 0 && i < FORWARDED_COUNT; i++)
+		r = sd_event_add_signal(
+		    monitor->event, NULL, forwarded[i], monitor_on_signal, monitor);
+	if (r >= 0)
+		r = sd_event_add_io(
+		    monitor->event, NULL, monitor->fd, EPOLLIN, monitor_on_message, monitor);
+	if (r >= 0)
+		r = sd_event_add_io(
+		    monitor->event, &end, monitor->pidfd, EPOLLIN, monitor_on_end, monitor);
+	if (r >= 0)
+		r = sd_event_source_set_priority(end, SD_EVENT_PRIORITY_IDLE);
+	if (r >= 0 && monitor->options->serve)
+		r = monitor->options->serve(monitor->options->data, monitor->event);
+	return r;
 }
 
 static bool monitor_keeps(const struct monitor *monitor, int fd)
 {
 	const struct worker_monitor_options *options = monitor->options;
 
-	if (fd == monitor->fd || fd == monitor->signal_fd || fd == monitor->directory_fd ||
-	    fd == monitor->pidfd)
+	if (fd == monitor->fd || fd == monitor->directory_fd || fd == monitor->pidfd)
 		return true;
-	for (unsigned i = 0; i < options->service_count; i++)
-		if (options->services[i].fd == fd)
-			return true;
 	for (unsigned i = 0; i < options->keep_count; i++)
 		if (options->keep[i] == fd)
 			return true;
@@ -351,8 +345,6 @@ static int monitor_prepare(struct monitor *monitor)
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
 		monitor->pictures[i] = 1;
-	for (unsigned i = 0; i < options->service_count; i++)
-		monitor->services[i] = options->services[i];
 	if (!options->png_dir)
 		return 0;
 	monitor->directory_fd = open(options->png_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
@@ -363,29 +355,30 @@ static int monitor_prepare(struct monitor *monitor)
 }
 
 /* After the fork, in the parent. */
-static _Noreturn void monitor_begin(struct monitor *monitor, pid_t pid, uint32_t bits)
+static _Noreturn void monitor_run(struct monitor *monitor, pid_t pid, uint32_t bits)
 {
-	const sigset_t set = forwarded_signals();
+	int r = -EIO;
 
-	monitor->pid = pid;
 	monitor->pidfd = pidfd_open(pid, 0);
-	monitor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (monitor->pidfd < 0 || monitor->signal_fd < 0 ||
-	    send(monitor->fd, &bits, sizeof(bits), MSG_NOSIGNAL) < 0) {
-		log_error("cannot watch the renderer: %s", strerror(errno));
-		kill(pid, SIGKILL);
-		_exit(EXIT_FAILURE);
-	}
 	monitor_close_others(monitor);
-	monitor_run(monitor);
+	if (monitor->pidfd >= 0)
+		r = monitor_add_sources(monitor);
+	/* It waits for this. */
+	if (r >= 0 && send(monitor->fd, &bits, sizeof(bits), MSG_NOSIGNAL) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = sd_event_loop(monitor->event);
+	if (r >= 0)
+		monitor_end(monitor);
+	log_error("the monitor fails: %s", strerror(-r));
+	kill(pid, SIGKILL);
+	_exit(EXIT_FAILURE);
 }
 
 int worker_monitor_start(
     const struct worker_monitor_options *options, struct worker_monitor *renderer, uint32_t *bits)
 {
-	struct monitor monitor = {
-		.options = options, .signal_fd = -1, .directory_fd = -1, .pidfd = -1
-	};
+	struct monitor monitor = { .options = options, .directory_fd = -1, .pidfd = -1 };
 	int pair[2], r;
 	pid_t pid;
 
@@ -401,7 +394,7 @@ int worker_monitor_start(
 		goto error;
 	pid = monitor_fork(&monitor, pair[1], bits);
 	if (pid > 0)
-		monitor_begin(&monitor, pid, *bits);
+		monitor_run(&monitor, pid, *bits);
 	r = pid;
 	if (r < 0)
 		goto error;

@@ -11,30 +11,23 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <systemd/sd-event.h>
 
 #include "tools/worker_sandbox.h"
 
-#define WORKER_MONITOR_SERVICES_MAX 4
 #define WORKER_MONITOR_KEEP_MAX 16
-
-/* Something that the monitor does for the renderer, at one end of a socket. */
-struct worker_service {
-	int fd; /* readable: dispatch() */
-	/* false: done with it; the monitor does not look at @fd any more. */
-	bool (*dispatch)(void *data);
-	void *data;
-};
 
 struct worker_monitor_options {
 	enum worker_sandbox_mode mode; /* not OFF */
 	const char *socket_path;       /* the monitor unlinks it at the end; NULL: none */
 	const char *png_dir;           /* the monitor writes pictures there; NULL: none */
 	unsigned scanouts;             /* of which there are pictures */
-	struct worker_service services[WORKER_MONITOR_SERVICES_MAX];
-	unsigned service_count;
-	/* Descriptors of services, besides their sockets. All others, but standard output and
-	 * error, are closed in the monitor. In the renderer it is the caller who closes the
-	 * services' side. */
+	/* In the monitor: adds to its event loop what it does for the renderer besides, at the ends
+	 * of sockets that were made before. 0 or -errno, logged. May be NULL. */
+	int (*serve)(void *data, sd_event *event);
+	void *data;
+	/* Descriptors that serve() needs. All others, but standard output and error, are closed in
+	 * the monitor; in the renderer it is the caller who closes these. */
 	int keep[WORKER_MONITOR_KEEP_MAX];
 	unsigned keep_count;
 };
