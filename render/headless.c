@@ -5,13 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "backend/checked.h"
 #include "backend/damage.h"
 #include "backend/log.h"
+#include "backend/screen.h"
 #include "render/png.h"
 
 #define PIXEL_SIZE 4
+/* How often an unpaced output is read for whoever watches the screen: millihertz */
+#define WATCH_REFRESH 10000
 
 struct headless_cursor {
 	bool visible;
@@ -25,16 +28,12 @@ struct headless_output {
 	struct display_source *source;
 	sd_event_source *tick; /* armed while a flush is owed */
 
-	/* The last frame: width * height XRGB8888 pixels; NULL before the first */
-	uint8_t *pixels;
-	uint32_t width, height;
-
 	struct display_rect damage; /* of the source, not read yet; empty: none */
 	uint64_t serial;            /* of the last flush */
 	bool owed;                  /* shown() for it */
+	bool watching;              /* the tick is for who watches, not for the guest */
 
-	struct headless_cursor cursor;
-	struct headless_cursor last_cursor; /* when the last source went away */
+	struct headless_cursor cursor; /* of the source; the screen keeps the last one's */
 
 	struct headless_stats stats;
 	struct log_limit read_errors;
@@ -44,6 +43,8 @@ struct headless {
 	struct display base;
 	sd_event *event;
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
+	struct screen screen; /* the last frames */
+	bool watched;         /* the screen is not only ours */
 	struct headless_output outputs[DISPLAY_SCANOUTS_MAX];
 };
 
@@ -54,42 +55,27 @@ static struct headless *headless_from_display(struct display *display)
 
 /* ---------------------------------------------------------------- frames */
 
-/* Makes the frame as large as the source. */
-static int headless_resize(struct headless_output *output, uint32_t width, uint32_t height)
-{
-	uint64_t size;
-	uint8_t *pixels;
-
-	if (output->pixels && output->width == width && output->height == height)
-		return 0;
-	if (!checked_mul((uint64_t)width * PIXEL_SIZE, height, &size) || size > PTRDIFF_MAX)
-		return -EOVERFLOW;
-	pixels = calloc(1, size);
-	if (!pixels)
-		return -ENOMEM;
-	free(output->pixels);
-	output->pixels = pixels;
-	output->width = width;
-	output->height = height;
-	return 0;
-}
-
 /* Reads what is owed of the source into the frame. */
 static void headless_read(struct headless_output *output)
 {
+	struct screen *screen = &output->headless->screen;
 	struct display_source *source = output->source;
 	const struct display_rect damage = output->damage;
+	uint8_t *pixels;
 	size_t stride;
 	int r;
 
 	if (!source || damage_is_empty(&damage))
 		return;
 	output->damage = (struct display_rect){ 0 };
-	r = headless_resize(output, source->width, source->height);
-	if (r == 0) {
-		stride = (size_t)output->width * PIXEL_SIZE;
+	pixels = screen_begin(screen, output->index, source->width, source->height);
+	if (pixels) {
+		stride = (size_t)source->width * PIXEL_SIZE;
 		r = source->impl->read(source, &damage,
-		    output->pixels + damage.y * stride + (size_t)damage.x * PIXEL_SIZE, stride);
+		    pixels + damage.y * stride + (size_t)damage.x * PIXEL_SIZE, stride);
+		screen_end(screen, output->index);
+	} else {
+		r = -errno;
 	}
 	if (r < 0)
 		log_guest(&output->read_errors, "cannot read the frame of scan-out %u: %s",
@@ -126,13 +112,14 @@ static int headless_on_tick(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct headless_output *output = data;
 
+	output->watching = false;
 	headless_read(output);
 	if (output->owed)
 		headless_shown(output);
 	return 0;
 }
 
-static int headless_arm(struct headless_output *output)
+static int headless_arm(struct headless_output *output, uint32_t refresh)
 {
 	struct headless *headless = output->headless;
 	uint64_t now, next;
@@ -141,7 +128,7 @@ static int headless_arm(struct headless_output *output)
 	r = sd_event_now(headless->event, CLOCK_MONOTONIC, &now);
 	if (r < 0)
 		return r;
-	next = headless_next_tick(now, headless->modes[output->index].refresh);
+	next = headless_next_tick(now, refresh);
 	if (!output->tick) {
 		r = sd_event_add_time(headless->event, &output->tick, CLOCK_MONOTONIC, next, 1,
 		    headless_on_tick, output);
@@ -157,6 +144,14 @@ static int headless_arm(struct headless_output *output)
 }
 
 /* ---------------------------------------------------------------- the display */
+
+static void headless_show_cursor(struct headless_output *output)
+{
+	const struct headless_cursor *cursor = &output->cursor;
+
+	screen_set_cursor(&output->headless->screen, output->index,
+	    cursor->visible ? &cursor->image : NULL, cursor->x, cursor->y);
+}
 
 static bool headless_get_modes(
     struct display *display, struct display_mode modes[DISPLAY_SCANOUTS_MAX], bool refresh)
@@ -174,11 +169,11 @@ static void headless_set_source(
 {
 	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
 
-	if (!source && output->source) {
+	if (!source)
 		headless_read(output);
-		output->last_cursor = output->cursor;
-	}
 	output->source = source;
+	if (source)
+		headless_show_cursor(output);
 	output->damage = source ? (struct display_rect){ 0, 0, source->width, source->height }
 				: (struct display_rect){ 0 };
 	if (!source && output->owed) {
@@ -192,6 +187,7 @@ static void headless_flush(
 {
 	struct headless *headless = headless_from_display(display);
 	struct headless_output *output = &headless->outputs[scanout];
+	const uint32_t refresh = headless->modes[scanout].refresh;
 
 	output->stats.flushes++;
 	output->serial = serial;
@@ -199,8 +195,13 @@ static void headless_flush(
 	if (output->owed)
 		return; /* the tick is coming */
 	output->owed = true;
-	if (!output->source || !headless->modes[scanout].refresh || headless_arm(output) < 0)
+	if (!output->source || !refresh) {
 		headless_shown(output);
+		if (headless->watched && !output->watching)
+			output->watching = headless_arm(output, WATCH_REFRESH) >= 0;
+	} else if (headless_arm(output, refresh) < 0) {
+		headless_shown(output);
+	}
 }
 
 static void headless_set_cursor(struct display *display, unsigned scanout,
@@ -213,24 +214,54 @@ static void headless_set_cursor(struct display *display, unsigned scanout,
 	output->cursor.y = y;
 	if (cursor)
 		output->cursor.image = *cursor;
+	/* Without a picture, the last one keeps its own. */
+	if (output->source)
+		headless_show_cursor(output);
 }
 
 static void headless_move_cursor(struct display *display, unsigned scanout, uint32_t x, uint32_t y)
 {
-	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
+	struct headless *headless = headless_from_display(display);
+	struct headless_output *output = &headless->outputs[scanout];
 
 	output->cursor.x = x;
 	output->cursor.y = y;
+	if (output->source)
+		screen_move_cursor(&headless->screen, scanout, x, y);
+}
+
+/* The one that is given, or one of our own. */
+static int headless_open_screen(struct headless *headless, int fd)
+{
+	int error = 0;
+
+	headless->watched = fd >= 0;
+	if (fd < 0)
+		error = screen_create(&fd);
+	if (error)
+		return error;
+	error = screen_open(&headless->screen, fd);
+	if (error && !headless->watched)
+		close(fd);
+	return error;
+}
+
+static void headless_close_screen(struct headless *headless)
+{
+	int fd = headless->screen.fd;
+
+	screen_close(&headless->screen);
+	if (!headless->watched)
+		close(fd);
 }
 
 static void headless_destroy(struct display *display)
 {
 	struct headless *headless = headless_from_display(display);
 
-	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++) {
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
 		sd_event_source_disable_unref(headless->outputs[i].tick);
-		free(headless->outputs[i].pixels);
-	}
+	headless_close_screen(headless);
 	sd_event_unref(headless->event);
 	free(headless);
 }
@@ -247,9 +278,15 @@ static const struct display_impl headless_impl = {
 int headless_create(const struct headless_options *options, struct display **display)
 {
 	struct headless *headless = calloc(1, sizeof(*headless));
+	int error;
 
 	if (!headless)
 		return -ENOMEM;
+	error = headless_open_screen(headless, options->screen_fd);
+	if (error) {
+		free(headless);
+		return error;
+	}
 	headless->base.impl = &headless_impl;
 	headless->event = sd_event_ref(options->event);
 	memcpy(headless->modes, options->modes, sizeof(headless->modes));
@@ -275,56 +312,13 @@ void headless_set_modes(
 
 /* ---------------------------------------------------------------- pictures */
 
-static void blend_premultiplied(uint8_t *to, uint32_t argb)
-{
-	const uint32_t keep = 255 - (argb >> 24);
-
-	for (int i = 0; i < 3; i++) {
-		uint32_t c = ((argb >> (8 * i)) & 0xff) + (to[i] * keep + 127) / 255;
-
-		to[i] = c > 255 ? 255 : (uint8_t)c;
-	}
-}
-
-static void headless_blend_cursor(const struct headless_output *output, uint8_t *pixels)
-{
-	const struct headless_cursor *cursor =
-	    output->source ? &output->cursor : &output->last_cursor;
-	/* It can stick out to the left and at the top: Linux sends the plane's signed corner. */
-	const int64_t left = (int32_t)cursor->x, top = (int32_t)cursor->y;
-
-	if (!cursor->visible)
-		return;
-	for (int64_t y = 0; y < DISPLAY_CURSOR_SIZE; y++) {
-		for (int64_t x = 0; x < DISPLAY_CURSOR_SIZE; x++) {
-			if (left + x < 0 || left + x >= output->width || top + y < 0 ||
-			    top + y >= output->height)
-				continue;
-			blend_premultiplied(
-			    pixels + ((top + y) * output->width + left + x) * PIXEL_SIZE,
-			    cursor->image.pixels[y * DISPLAY_CURSOR_SIZE + x]);
-		}
-	}
-}
-
 int headless_capture(
     struct display *display, unsigned scanout, uint32_t *width, uint32_t *height, void **pixels)
 {
-	struct headless_output *output = &headless_from_display(display)->outputs[scanout];
-	size_t size;
+	struct headless *headless = headless_from_display(display);
 
-	headless_read(output);
-	if (!output->pixels)
-		return -ENOENT;
-	size = (size_t)output->width * output->height * PIXEL_SIZE;
-	*pixels = malloc(size);
-	if (!*pixels)
-		return -ENOMEM;
-	memcpy(*pixels, output->pixels, size);
-	headless_blend_cursor(output, *pixels);
-	*width = output->width;
-	*height = output->height;
-	return 0;
+	headless_read(&headless->outputs[scanout]);
+	return screen_capture(headless->screen.fd, scanout, width, height, pixels);
 }
 
 int headless_write_png(struct display *display, unsigned scanout, const char *path)

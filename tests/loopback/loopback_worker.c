@@ -72,7 +72,7 @@ static void handle_closed(void *data, int error)
 static int plug_together(struct loopback_worker *worker)
 {
 	const struct loopback_worker_options *options = &worker->options;
-	struct headless_options headless = { 0 };
+	struct headless_options headless = { .screen_fd = -1 };
 	struct virgl_options virgl = { .capsets = VIRGL_CAPSETS_ALL };
 	int ret = sd_event_new(&worker->event);
 

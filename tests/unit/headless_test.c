@@ -28,6 +28,7 @@ struct picture {
 
 struct fixture {
 	sd_event *event;
+	int screen_fd; /* -1: the display has its own */
 	struct display *display;
 	struct picture a, b;
 	unsigned shown;
@@ -80,6 +81,7 @@ static void start(struct fixture *f, uint32_t refresh)
 	struct headless_options options = {
 		.event = f->event,
 		.modes = { { .enabled = true, .width = W, .height = H, .refresh = refresh } },
+		.screen_fd = f->screen_fd,
 	};
 
 	assert_int_equal(headless_create(&options, &f->display), 0);
@@ -92,6 +94,7 @@ static int set_up(void **state)
 
 	assert_non_null(f);
 	assert_true(sd_event_new(&f->event) >= 0);
+	f->screen_fd = -1;
 	picture_init(&f->a, W, H, 0x112233);
 	picture_init(&f->b, W / 2, H / 2, 0x445566);
 	*state = f;

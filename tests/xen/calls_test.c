@@ -103,7 +103,10 @@ static void set_up_rig(struct rig *rig, bool grants, bool virgl)
 {
 	const struct virgl_options gl = { .capsets = VIRGL_CAPSETS_ALL };
 	struct memory_region region = memory_xen_region(DOMID, grants);
-	struct headless_options headless = { .modes[0] = { .width = W, .height = H } };
+	struct headless_options headless = {
+		.modes[0] = { .width = W, .height = H },
+		.screen_fd = -1,
+	};
 	struct gpu_options options = { .scanouts = 1, .limits = GPU_LIMITS_DEFAULT };
 
 	*rig = (struct rig){ .grants = grants };
