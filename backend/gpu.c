@@ -80,7 +80,7 @@ static void gpu_reset(struct virtio_device *device)
 	gpu_context_reset(gpu);
 	gpu_resource_reset(gpu);
 	/* Of the fences that the renderer has forgotten nobody waits */
-	gpu->timeline.retired = gpu->timeline.last_fence;
+	gpu_timeline_forget(gpu, &gpu->timeline);
 	gpu->timeline.fenced_work = gpu->work;
 	gpu->events_read = 0;
 	gpu_ledger_clear(gpu);
@@ -96,6 +96,7 @@ static void gpu_destroy(struct virtio_device *device)
 	memset(&gpu->renderer->listener, 0, sizeof(gpu->renderer->listener));
 	memset(&gpu->display->listener, 0, sizeof(gpu->display->listener));
 	gpu_request_finish(gpu);
+	gpu_telemetry_finish(gpu);
 	id_table_finish(&gpu->contexts);
 	id_table_finish(&gpu->resources);
 	free(gpu->response);
@@ -161,7 +162,8 @@ int gpu_create(const struct gpu_options *options, struct virtio_device **device)
 			gpu->response_capacity = size;
 	}
 	gpu->response = malloc(gpu->response_capacity);
-	if (!gpu->response) {
+	if (!gpu->response || gpu_telemetry_init(gpu, options->telemetry) < 0) {
+		free(gpu->response);
 		free(gpu);
 		return -ENOMEM;
 	}

@@ -11,6 +11,7 @@
 
 #include "backend/display.h"
 #include "backend/renderer.h"
+#include "backend/telemetry.h"
 #include "backend/virtio_device.h"
 
 /* What one guest may have at once; the request that would exceed one is answered
@@ -38,7 +39,8 @@ struct gpu_options {
 	struct display *display;   /* likewise */
 	unsigned scanouts;         /* 1 to 16 */
 	struct gpu_limits limits;
-	const char *guest; /* its name, for probes; not copied. NULL: none */
+	struct telemetry *telemetry; /* to write to; not owned. NULL: its own */
+	const char *guest;           /* its name, for probes; not copied. NULL: none */
 };
 
 struct gpu_statistics {

@@ -156,6 +156,7 @@ void gpu_batch_end(struct gpu *gpu)
 			virtqueue_publish(&gpu->base.queues[i]);
 	}
 	gpu->dirty = 0;
+	gpu_telemetry_publish(gpu);
 }
 
 uint32_t gpu_command_refuse(
@@ -167,6 +168,7 @@ uint32_t gpu_command_refuse(
 	va_start(args, format);
 	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
+	gpu->telemetry->counters.refusals++;
 	log_guest(&gpu->log, "gpu: refused %s: %s", command->name, reason);
 	return type;
 }
@@ -303,6 +305,7 @@ static uint32_t command_execute(struct gpu *gpu, struct gpu_command *command,
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
 	}
 	virtqueue_set_progress(queue, command->head, VIRTQUEUE_EXECUTING);
+	gpu_telemetry_begin(gpu, command);
 	begin = trace_begin(gpu->base.trace);
 	type = operation->run(gpu, command);
 	trace_end(gpu->base.trace, begin, .type = TRACE_RENDER, .request = command->number,
@@ -390,6 +393,7 @@ static void command_run(struct gpu *gpu, unsigned queue, const struct gpu_taken 
 	if (!command.parked)
 		gpu_command_finish(gpu, &command, type);
 	gpu->command = NULL;
+	gpu_telemetry_end(gpu, &command);
 	trace_end(gpu->base.trace, command.begin_ns, .type = TRACE_REQUEST,
 	    .request = command.number, .queue = (uint8_t)queue, .head = command.head,
 	    .arg = command.hdr.type, .value = type);

@@ -182,6 +182,8 @@ uint32_t gpu_submit_3d(struct gpu *gpu, struct gpu_command *command)
 		    request->size, (unsigned long long)command->size);
 	if (request->size == 0) /* Linux: only for its fence */
 		return VIRTIO_GPU_RESP_OK_NODATA;
+	gpu->telemetry->counters.submits++;
+	gpu->telemetry->counters.command_bytes += request->size;
 	gpu->work++;
 	context->work++;
 	/* The renderer may use the copy as it likes: it is ours, and not read again */

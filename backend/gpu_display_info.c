@@ -88,6 +88,7 @@ uint32_t gpu_get_display_info(struct gpu *gpu, struct gpu_command *command)
 	if (!gpu->display->impl->get_modes(gpu->display, modes, true))
 		return park(gpu, command, 0);
 	memcpy(gpu->modes, modes, sizeof(modes));
+	gpu_telemetry_modes(gpu);
 	return display_info_respond(gpu, command);
 }
 
@@ -102,6 +103,7 @@ uint32_t gpu_get_edid(struct gpu *gpu, struct gpu_command *command)
 	if (!gpu->display->impl->get_modes(gpu->display, modes, true))
 		return park(gpu, command, request->scanout);
 	memcpy(gpu->modes, modes, sizeof(modes));
+	gpu_telemetry_modes(gpu);
 	return edid_respond(gpu, command, request->scanout);
 }
 
@@ -127,6 +129,7 @@ void gpu_modes_changed(void *data)
 		return;
 	changed = !modes_equal(gpu->modes, modes, gpu->scanout_count);
 	memcpy(gpu->modes, modes, sizeof(modes));
+	gpu_telemetry_modes(gpu);
 	gpu_batch_begin(gpu);
 	while ((parked = TAILQ_FIRST(&gpu->parked))) {
 		told |= parked->command.hdr.type == VIRTIO_GPU_CMD_GET_DISPLAY_INFO;

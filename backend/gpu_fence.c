@@ -89,6 +89,8 @@ int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
 
 	/* The renderer may call gpu_fence_retired() from within */
 	timeline->fenced_work = *timeline->work;
+	if (timeline->retired == timeline->last_fence)
+		gpu_telemetry_fence(gpu);
 	*fence = timeline->last_fence = ++gpu->fence_serial;
 	PROBE(fence_created, gpu->guest, timeline->id.ctx_id, timeline->id.ring_idx, *fence);
 	done = gpu->renderer->impl->create_fence(gpu->renderer, &timeline->id, *fence);
@@ -144,6 +146,7 @@ static void request_return(struct gpu *gpu, struct gpu_request *request)
 	if (request->timeline) {
 		TAILQ_REMOVE(&request->timeline->requests, request, in_timeline);
 		gpu->statistics.fences_pending--;
+		gpu_telemetry_answered(gpu, request);
 	}
 	if (request->flush_scanouts)
 		TAILQ_REMOVE(&gpu->flushes, request, in_flushes);
@@ -201,6 +204,7 @@ void gpu_request_hold(struct gpu *gpu, const struct gpu_command *command,
 	*request = answered;
 	TAILQ_INSERT_TAIL(&gpu->requests, request, all);
 	if (timeline) {
+		request->held_ns = request->flush_scanouts ? 0 : telemetry_now();
 		TAILQ_INSERT_TAIL(&timeline->requests, request, in_timeline);
 		gpu->statistics.fences_pending++;
 	}
@@ -248,6 +252,14 @@ void gpu_timeline_finish(struct gpu *gpu, struct gpu_timeline *timeline)
 		next = TAILQ_NEXT(request, in_timeline);
 		request_return(gpu, request);
 	}
+	gpu_timeline_forget(gpu, timeline);
+}
+
+void gpu_timeline_forget(struct gpu *gpu, struct gpu_timeline *timeline)
+{
+	if (timeline->retired != timeline->last_fence)
+		gpu_telemetry_retired(gpu, true);
+	timeline->retired = timeline->last_fence;
 }
 
 void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t fence)
@@ -262,6 +274,7 @@ void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t 
 	if (trace_on(gpu->base.trace))
 		note_all_retired(gpu, timeline, timeline->retired, fence);
 	timeline->retired = fence;
+	gpu_telemetry_retired(gpu, fence == timeline->last_fence);
 	gpu_batch_begin(gpu);
 	timeline_advance(gpu, timeline);
 	gpu_batch_end(gpu);
@@ -308,6 +321,7 @@ void gpu_flush_shown(void *data, unsigned scanout, uint64_t serial)
 
 	if (scanout >= gpu->scanout_count)
 		return;
+	gpu_telemetry_shown(gpu, scanout);
 	gpu_batch_begin(gpu);
 	gpu_request_shown(gpu, scanout, serial);
 	gpu_batch_end(gpu);

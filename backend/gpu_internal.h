@@ -15,6 +15,7 @@
  *   gpu_batch.c         takes requests from the queues
  *   gpu_ledger.c        what a successor needs to know
  *   gpu_recover.c       a successor's first act
+ *   gpu_telemetry.c     what the outside can see of it
  */
 #ifndef GPUDOM_BACKEND_GPU_INTERNAL_H
 #define GPUDOM_BACKEND_GPU_INTERNAL_H
@@ -103,6 +104,7 @@ struct gpu_request {
 	uint64_t flush_serial;
 	uint32_t flush_scanouts; /* 0: waits for no frame */
 	uint32_t written;        /* bytes of the answer */
+	uint64_t held_ns;        /* since when, if only for a fence; else 0 */
 	unsigned queue;
 	uint16_t head;
 	uint64_t number;
@@ -152,7 +154,7 @@ struct gpu_context {
 
 struct gpu_source {
 	struct display_source base;
-	struct renderer *renderer;
+	struct gpu *gpu;
 	struct renderer_scanout picture;
 	struct display_rect rect; /* of the picture, shown */
 };
@@ -206,6 +208,10 @@ struct gpu {
 	struct gpu_parked_list parked;
 
 	struct gpu_statistics statistics;
+	struct telemetry *telemetry, *own_telemetry;
+	struct telemetry_counters counted_before; /* by predecessors */
+	unsigned busy_timelines;                  /* whose last fence has not retired */
+	uint32_t unshown;                         /* outputs with a flush that is not (bits) */
 	struct log_limit log;
 };
 
@@ -257,6 +263,8 @@ void gpu_timeline_init(
 
 /* Answers all that waits on the timeline. */
 void gpu_timeline_finish(struct gpu *gpu, struct gpu_timeline *timeline);
+/* Its fences will not retire: nobody waits for them. */
+void gpu_timeline_forget(struct gpu *gpu, struct gpu_timeline *timeline);
 
 /* Is this request fenced? Then the response echoes its fence. */
 bool gpu_fence_wanted(const struct gpu_command *command);
@@ -338,6 +346,30 @@ bool gpu_ledger_note(struct gpu *gpu, const struct gpu_command *command);
 void gpu_ledger_clear(struct gpu *gpu);
 int gpu_ledger_set(struct virtio_device *device, void *memory);
 void gpu_ledger_recover(struct virtio_device *device);
+
+/* ---------------------------------------------------------------- gpu_telemetry.c */
+
+/* @telemetry may be NULL. -ENOMEM */
+int gpu_telemetry_init(struct gpu *gpu, struct telemetry *telemetry);
+void gpu_telemetry_finish(struct gpu *gpu);
+/* The counters and what is there. */
+void gpu_telemetry_publish(struct gpu *gpu);
+/* A command is executed from now on; a request is done with. */
+void gpu_telemetry_begin(struct gpu *gpu, const struct gpu_command *command);
+void gpu_telemetry_end(struct gpu *gpu, const struct gpu_command *command);
+/* A transfer of so many pixels, between the renderer and the resource's backing. */
+void gpu_telemetry_transfer(struct gpu *gpu, const struct gpu_resource *resource, uint64_t pixels);
+/* A timeline that had none waits for a fence; one of the fences of a timeline has retired,
+ * @idle: the last one. */
+void gpu_telemetry_fence(struct gpu *gpu);
+void gpu_telemetry_retired(struct gpu *gpu, bool idle);
+/* A request that was held returns to the driver. */
+void gpu_telemetry_answered(struct gpu *gpu, const struct gpu_request *request);
+/* gpu->modes; the picture of an output (0 x 0: none); a flush on it; all flushes on it are seen. */
+void gpu_telemetry_modes(struct gpu *gpu);
+void gpu_telemetry_scanout(struct gpu *gpu, unsigned index, uint32_t width, uint32_t height);
+void gpu_telemetry_flush(struct gpu *gpu, unsigned index);
+void gpu_telemetry_shown(struct gpu *gpu, unsigned index);
 
 /* ---------------------------------------------------------------- gpu_batch.c */
 

@@ -252,6 +252,7 @@ uint32_t gpu_transfer_to_host_2d(struct gpu *gpu, struct gpu_command *command)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
 		    "%u rows from offset %llu are more than the backing of resource %u holds",
 		    r->height, (unsigned long long)request->offset, request->resource_id);
+	gpu_telemetry_transfer(gpu, resource, (uint64_t)r->width * r->height);
 	error = gpu->renderer->impl->transfer_to_host(gpu->renderer, &transfer);
 	if (error < 0)
 		return gpu_command_fail(gpu, command, error, "the renderer refused");
@@ -300,6 +301,7 @@ static uint32_t transfer_3d(struct gpu *gpu, struct gpu_command *command,
 		    "resource %u or its backing",
 		    box->w, box->h, box->d, box->x, box->y, box->z, request->level,
 		    (unsigned long long)request->offset, request->resource_id);
+	gpu_telemetry_transfer(gpu, resource, (uint64_t)box->w * box->h * box->d);
 	error = transfer_do(gpu->renderer, &transfer);
 	if (error < 0)
 		return gpu_command_fail(gpu, command, error, "the renderer refused");

@@ -27,21 +27,22 @@ static int source_read(
 		.height = rect->height,
 	};
 
-	return source->renderer->impl->read_pixels(
-	    source->renderer, &source->picture, &of_picture, to, stride);
+	source->gpu->telemetry->counters.readback_bytes += (uint64_t)rect->width * rect->height * 4;
+	return source->gpu->renderer->impl->read_pixels(
+	    source->gpu->renderer, &source->picture, &of_picture, to, stride);
 }
 
 static int source_export_dmabuf(
     struct display_source *base, struct display_dmabuf *dmabuf, struct display_rect *rect)
 {
 	struct gpu_source *source = source_from_base(base);
+	struct renderer *renderer = source->gpu->renderer;
 
 	/* A blob's layout is the driver's: what was exported would not say it */
-	if (!source->renderer->impl->export_dmabuf || source->picture.format)
+	if (!renderer->impl->export_dmabuf || source->picture.format)
 		return -ENOTSUP;
 	*rect = source->rect;
-	return source->renderer->impl->export_dmabuf(
-	    source->renderer, source->picture.resource_id, dmabuf);
+	return renderer->impl->export_dmabuf(renderer, source->picture.resource_id, dmabuf);
 }
 
 static const struct display_source_impl source_impl = {
@@ -55,6 +56,7 @@ static void scanout_disable(struct gpu *gpu, unsigned index)
 		return;
 	gpu->display->impl->set_source(gpu->display, index, NULL);
 	gpu->scanouts[index].resource = NULL;
+	gpu_telemetry_scanout(gpu, index, 0, 0);
 	/* Nothing of it will be seen any more */
 	gpu_flush_shown(gpu, index, gpu->flush_serial);
 }
@@ -69,12 +71,13 @@ static void scanout_set(struct gpu *gpu, unsigned index, struct gpu_resource *re
 	source = &scanout->sources[scanout->current];
 	*source = (struct gpu_source){
 		.base = { .impl = &source_impl, .width = r->width, .height = r->height },
-		.renderer = gpu->renderer,
+		.gpu = gpu,
 		.picture = *picture,
 		.rect = { .x = r->x, .y = r->y, .width = r->width, .height = r->height },
 	};
 	gpu->display->impl->set_source(gpu->display, index, &source->base);
 	scanout->resource = resource;
+	gpu_telemetry_scanout(gpu, index, r->width, r->height);
 }
 
 void gpu_scanout_forget(struct gpu *gpu, const struct gpu_resource *resource)
@@ -255,9 +258,10 @@ uint32_t gpu_resource_flush(struct gpu *gpu, struct gpu_command *command)
 	command->flush_serial = ++gpu->flush_serial;
 	command->flush_scanouts = shown_on;
 	for (unsigned i = 0; i < gpu->scanout_count; i++) {
-		if (shown_on & 1u << i)
-			gpu->display->impl->flush(
-			    gpu->display, i, &damage[i], command->flush_serial);
+		if (!(shown_on & 1u << i))
+			continue;
+		gpu_telemetry_flush(gpu, i);
+		gpu->display->impl->flush(gpu->display, i, &damage[i], command->flush_serial);
 	}
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }

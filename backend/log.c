@@ -9,6 +9,7 @@
 static struct {
 	enum log_level level;
 	const char *subject;
+	struct log_counts counts;
 } log_state = { .level = LOG_LEVEL_INFO };
 
 void log_init(enum log_level level, const char *subject)
@@ -51,6 +52,7 @@ bool log_limit_allow(struct log_limit *limit)
 	uint64_t ns, refill;
 
 	limit->total++;
+	log_state.counts.total++;
 	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) < 0)
 		return false;
 	ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
@@ -61,10 +63,17 @@ bool log_limit_allow(struct log_limit *limit)
 	}
 	if (limit->tokens_used >= LOG_LIMIT_BURST) {
 		limit->suppressed++;
+		limit->not_written++;
+		log_state.counts.not_written++;
 		return false;
 	}
 	limit->tokens_used++;
 	return true;
+}
+
+struct log_counts log_get_counts(void)
+{
+	return log_state.counts;
 }
 
 void log_guest(struct log_limit *limit, const char *format, ...)

@@ -3,8 +3,8 @@
  * One line per event that a person would act on, on standard error, with the
  * sd-daemon(3) priority prefix where the journal reads it.
  *
- * The level and the name of the guest are the only process-wide state outside a
- * main; a main sets them once.
+ * The level, the name of the guest and the counts of lines are the only process-wide
+ * state outside a main; a main sets the first two once.
  */
 #ifndef GPUDOM_BACKEND_LOG_H
 #define GPUDOM_BACKEND_LOG_H
@@ -34,10 +34,17 @@ struct log_limit {
 	uint64_t last_ns;     /* CLOCK_MONOTONIC of the last refill */
 	uint64_t suppressed;  /* lines not written since the last one that was */
 	uint64_t total;       /* events seen, written or not: a statistic */
+	uint64_t not_written; /* of these: a statistic */
 };
 
 /* May one more line be written now? Counts the event in any case. */
 bool log_limit_allow(struct log_limit *limit);
+
+/* The sums of all limits of this process. */
+struct log_counts {
+	uint64_t total, not_written;
+};
+struct log_counts log_get_counts(void);
 
 /* A warning caused by the guest: written where @limit allows, and then with the
  * number of lines that were suppressed before it. */

@@ -76,8 +76,9 @@ struct telemetry {
 	uint64_t workers;       /* that have opened it */
 	uint64_t started_ns;    /* CLOCK_MONOTONIC: when the last of them did */
 	uint64_t busy_since_ns; /* CLOCK_MONOTONIC: it works on an event since then; 0: it waits */
-	uint64_t sandbox;       /* bits of what contains it (tools/worker_sandbox.h) */
-	uint64_t capsets;       /* bits 1 << VIRTIO_GPU_CAPSET_* on offer */
+	uint64_t gpu_since_ns; /* ... the GPU is busy, and no fence has retired; 0: nothing waits */
+	uint64_t sandbox;      /* bits of what contains it (tools/worker_sandbox.h) */
+	uint64_t capsets;      /* bits 1 << VIRTIO_GPU_CAPSET_* on offer */
 	struct telemetry_command command;
 	struct telemetry_counters counters;
 	struct telemetry_levels levels;

@@ -29,6 +29,7 @@
 #include "tools/worker_monitor.h"
 #include "tools/worker_options.h"
 #include "tools/worker_sandbox.h"
+#include "tools/worker_telemetry.h"
 #include "xen/memory_xen.h"
 
 #define LAST_ONE_MS 500 /* may pass until a killed worker is gone */
@@ -47,6 +48,7 @@ struct worker {
 	sd_event_source *listening;
 	sd_event_source *fences;
 	struct trace trace;
+	struct worker_telemetry telemetry;
 };
 
 /* ---------------------------------------------------------------- pictures and counters */
@@ -161,6 +163,8 @@ static void worker_on_gpu_socket(void *data, int fd)
 
 static void worker_disconnect(struct worker *worker)
 {
+	if (worker->user)
+		worker_telemetry_disconnected(&worker->telemetry, worker->device);
 	vhost_user_destroy(worker->user);
 	worker->user = NULL;
 	if (worker->display && worker->options.display == WORKER_DISPLAY_FRONTEND)
@@ -360,12 +364,22 @@ static void worker_report_capsets(const struct worker *worker)
 static int worker_create_display(struct worker *worker)
 {
 	const struct worker_options *options = &worker->options;
-	struct headless_options headless = { .event = worker->event };
+	struct headless_options headless = {
+		.event = worker->event,
+		.screen_fd = options->screen_fd,
+	};
+	int r;
 
 	if (options->display == WORKER_DISPLAY_FRONTEND)
 		return display_socket_create(worker->event, &worker->display);
 	memcpy(headless.modes, options->modes, sizeof(headless.modes));
-	return headless_create(&headless, &worker->display);
+	r = headless_create(&headless, &worker->display);
+	if (r < 0 && headless.screen_fd >= 0) {
+		log_warning("--screen-fd=%d is of no use: %s", headless.screen_fd, strerror(-r));
+		headless.screen_fd = -1;
+		r = headless_create(&headless, &worker->display);
+	}
+	return r;
 }
 
 static int worker_create_device(struct worker *worker)
@@ -375,6 +389,7 @@ static int worker_create_device(struct worker *worker)
 		.display = worker->display,
 		.scanouts = worker->options.scanouts,
 		.limits = worker->options.limits,
+		.telemetry = worker->telemetry.page,
 		.guest = worker->options.guest,
 	};
 	int fd, r;
@@ -427,6 +442,7 @@ static int worker_seal(struct worker *worker)
 		return 0;
 	}
 	r = worker_sandbox_seal(&worker->sandbox);
+	worker->telemetry.page->sandbox = worker->sandbox.bits;
 	if (r == 0)
 		worker_monitor_ready(&worker->monitor);
 	return r;
@@ -489,6 +505,7 @@ static void worker_finish(struct worker *worker)
 		close(worker->listen_fd);
 	}
 	trace_stop(&worker->trace);
+	worker_telemetry_finish(&worker->telemetry);
 	sd_event_unref(worker->event);
 }
 
@@ -516,6 +533,7 @@ int main(int argc, char **argv)
 		snprintf(subject, sizeof(subject), "guest %s", worker.options.guest);
 	log_init(worker.options.log_level, worker.options.guest ? subject : NULL);
 	worker_refuse_shader_cache();
+	worker_telemetry_init(&worker.telemetry, worker.options.telemetry_fd);
 
 	r = worker_open(&worker);
 	if (r == 0)
@@ -527,7 +545,7 @@ int main(int argc, char **argv)
 	if (r < 0) {
 		log_error("the worker does not start: %s", strerror(-r));
 	} else {
-		r = sd_event_loop(worker.event);
+		r = worker_telemetry_loop(&worker.telemetry, worker.event, worker.device);
 		if (r < 0)
 			log_error("the event loop failed: %s", strerror(-r));
 	}

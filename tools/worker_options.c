@@ -40,6 +40,9 @@ enum {
 	OPT_LIMIT_CPU,
 	OPT_DOMID,
 	OPT_GUEST,
+	OPT_TELEMETRY_FD,
+	OPT_SCREEN_FD,
+	OPT_CONTROL_FD,
 	OPT_STATS,
 	OPT_LOG_LEVEL,
 	OPT_PRINT_CAPABILITIES,
@@ -73,6 +76,9 @@ static const struct option long_options[] = {
 	{ "limit-cpu", required_argument, NULL, OPT_LIMIT_CPU },
 	{ "domid", required_argument, NULL, OPT_DOMID },
 	{ "guest", required_argument, NULL, OPT_GUEST },
+	{ "telemetry-fd", required_argument, NULL, OPT_TELEMETRY_FD },
+	{ "screen-fd", required_argument, NULL, OPT_SCREEN_FD },
+	{ "control-fd", required_argument, NULL, OPT_CONTROL_FD },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "print-capabilities", no_argument, NULL, OPT_PRINT_CAPABILITIES },
@@ -121,6 +127,9 @@ static const char help[] =
     "  --limit-files=N         descriptors (1024)\n"
     "  --limit-cpu=SECONDS     CPU time until it is ended (0: no limit)\n"
     "  --domid=N               of the Xen guest whose grants may be mapped\n"
+    "\n"
+    "Of gpudomd (gpudomd(8); files in memory, and a socket)\n"
+    "  --telemetry-fd=N  --screen-fd=N  --control-fd=N\n"
     "\n"
     "  --guest=NAME            stands in front of each line of the log\n"
     "  --stats                 a line of counters at the end\n"
@@ -194,6 +203,15 @@ static int parse_u32(int opt, const char *value, uint32_t max, bool sizes, uint3
 
 	*number = (uint32_t)n;
 	return r;
+}
+
+static int parse_fd(int opt, const char *value, int *fd)
+{
+	uint32_t n;
+	int r = parse_u32(opt, value, 65535, false, &n);
+
+	*fd = (int)n;
+	return r < 0 ? r : 1;
 }
 
 /* Hertz, with a fraction if need be, to millihertz. */
@@ -334,7 +352,6 @@ static int parse_outputs(
 static int parse_option(
     struct worker_options *options, struct parse_state *state, int opt, const char *value)
 {
-	uint32_t n;
 	int r;
 
 	switch (opt) {
@@ -342,9 +359,13 @@ static int parse_option(
 		options->socket_path = value;
 		return 1;
 	case OPT_FD:
-		r = parse_u32(opt, value, 65535, false, &n);
-		options->fd = (int)n;
-		return r < 0 ? r : 1;
+		return parse_fd(opt, value, &options->fd);
+	case OPT_TELEMETRY_FD:
+		return parse_fd(opt, value, &options->telemetry_fd);
+	case OPT_SCREEN_FD:
+		return parse_fd(opt, value, &options->screen_fd);
+	case OPT_CONTROL_FD:
+		return parse_fd(opt, value, &options->control_fd);
 	case OPT_ONCE:
 		options->once = true;
 		return 1;
@@ -457,6 +478,9 @@ int worker_options_parse(struct worker_options *options, int argc, char **argv)
 
 	*options = (struct worker_options){
 		.fd = -1,
+		.telemetry_fd = -1,
+		.screen_fd = -1,
+		.control_fd = -1,
 		.capsets = CAPSETS_ALL,
 		.limits = GPU_LIMITS_DEFAULT,
 		.sandbox = WORKER_SANDBOX_DEFAULT,

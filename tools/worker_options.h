@@ -30,6 +30,8 @@ struct worker_options {
 	struct worker_sandbox_limits sandbox_limits;
 	int domid; /* -1: no Xen guest, or the monitor is not told */
 	const char *guest;
+	/* Of gpudomd, -1: none. backend/telemetry.h, backend/screen.h, xen/worker_message.h */
+	int telemetry_fd, screen_fd, control_fd;
 	bool stats;
 	enum log_level log_level;
 };

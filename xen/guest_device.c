@@ -242,6 +242,13 @@ static void guest_device_ready(void *data)
 	guest_device_retry(device);
 }
 
+static void guest_device_describe_worker(void *data, char *text, size_t size)
+{
+	struct guest_device *device = data;
+
+	guest_health_describe(&device->health, text, size);
+}
+
 static void guest_device_init_worker(struct guest_device *device)
 {
 	const struct guest_worker_options options = {
@@ -250,6 +257,8 @@ static void guest_device_init_worker(struct guest_device *device)
 		.path = device->options.worker_path,
 		.guest = device->options.worker_name,
 		.arguments = device->options.worker_arguments,
+		.descriptors = device->health.descriptors,
+		.descriptor_count = GUEST_HEALTH_DESCRIPTORS,
 		.event = device->options.event,
 		.keep = device->options.keep,
 		.domid = device->kept->device.domid,
@@ -258,6 +267,7 @@ static void guest_device_init_worker(struct guest_device *device)
 		.queues = GPU_QUEUES,
 		.queue_size = QUEUE_SIZE,
 		.state = &device->kept->frontend,
+		.describe = guest_device_describe_worker,
 		.ready = guest_device_ready,
 		.config_changed = guest_device_config_changed,
 		.queue_refused = guest_device_queue_refused,
@@ -267,6 +277,18 @@ static void guest_device_init_worker(struct guest_device *device)
 	};
 
 	guest_worker_init(&device->worker, &options);
+}
+
+static void guest_device_init_health(struct guest_device *device)
+{
+	const struct guest_health_options options = {
+		.name = device->name,
+		.keep = device->options.keep,
+		.domid = device->kept->device.domid,
+		.devid = device->kept->device.devid,
+	};
+
+	guest_health_init(&device->health, &options);
 }
 
 /* ---------------------------------------------------------------- eventfds */
@@ -358,6 +380,7 @@ static int guest_device_set_up(struct guest_device *device)
 		log_error("%s: cannot make eventfds: %s", device->name, strerror(-error));
 		return error;
 	}
+	guest_health_open(&device->health);
 	if (device->kept->served) {
 		guest_device_take_over(device);
 		return 0;
@@ -382,12 +405,13 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	device->kept = options->state;
 	device->pending_vcpu = -1;
 	device_eventfds_init(&device->fds);
+	guest_device_init_health(device);
 	guest_device_init_worker(device);
 	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0) {
 		device->name = NULL;
 		goto error;
 	}
-	device->worker.options.name = device->name;
+	device->worker.options.name = device->health.options.name = device->name;
 	irq_init(&device->irq, options->server, device->name, device->kept->device.irq);
 	guest_device_init_mmio(device, 0, 0);
 	error = guest_device_set_up(device);
@@ -424,6 +448,7 @@ void guest_device_let_go(struct guest_device *device)
 	if (!device)
 		return;
 	guest_worker_release(&device->worker);
+	guest_health_close(&device->health);
 	guest_device_unroute(device);
 	guest_device_free(device);
 }
@@ -451,6 +476,7 @@ void guest_device_destroy(struct guest_device *device)
 		    (unsigned long long)device->calls_forwarded,
 		    (unsigned long long)device->replacements);
 	guest_worker_finish(&device->worker);
+	guest_health_drop(&device->health);
 	guest_device_unroute(device);
 	irq_finish(&device->irq);
 	device_eventfds_drop(&device->fds, device->options.keep, &device->kept->device);

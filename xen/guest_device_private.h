@@ -8,6 +8,7 @@
 #include "xen/device_eventfds.h"
 #include "xen/frontend.h"
 #include "xen/guest_device.h"
+#include "xen/guest_health.h"
 #include "xen/guest_worker.h"
 #include "xen/irq.h"
 #include "xen/mmio.h"
@@ -40,6 +41,7 @@ struct guest_device {
 	struct mmio mmio;
 	struct irq_line irq;
 	struct guest_worker worker;
+	struct guest_health health; /* of the worker */
 	struct device_eventfds fds;
 	sd_event_source *call, *error;
 	uint64_t reads, writes; /* of registers */

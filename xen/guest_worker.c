@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <time.h>
@@ -73,8 +74,10 @@ static void guest_worker_hang_up(struct guest_worker *worker)
 
 static void guest_worker_end_process(struct guest_worker *worker)
 {
-	if (worker->process)
+	if (worker->process) {
 		guest_worker_drop(worker, "pid");
+		guest_worker_drop(worker, "control");
+	}
 	worker_process_destroy(worker->process);
 	worker->process = NULL;
 }
@@ -86,6 +89,8 @@ static void guest_worker_exited(void *data)
 	uint64_t now;
 
 	guest_worker_hang_up(worker);
+	snprintf(
+	    worker->last_end, sizeof(worker->last_end), "%s", worker_process_end(worker->process));
 	worker->crashed = worker_process_crashed(worker->process) && !worker->rejected;
 	worker->rejected = false;
 	guest_worker_end_process(worker);
@@ -113,6 +118,12 @@ void guest_worker_kill(struct guest_worker *worker)
 	worker->rejected = true;
 	if (worker->process)
 		worker_process_kill(worker->process);
+}
+
+int guest_worker_send(
+    const struct guest_worker *worker, const struct worker_message *message, int fd)
+{
+	return worker->process ? worker_process_send(worker->process, message, fd) : -ENOTCONN;
 }
 
 void guest_worker_dismiss(struct guest_worker *worker)
@@ -206,6 +217,13 @@ static struct frontend_options guest_worker_frontend_options(struct guest_worker
 	};
 }
 
+static void guest_worker_describe(void *data, char *text, size_t size)
+{
+	struct guest_worker *worker = data;
+
+	worker->options.describe(worker->options.data, text, size);
+}
+
 static struct worker_process_options guest_worker_process_options(struct guest_worker *worker)
 {
 	return (struct worker_process_options){
@@ -214,7 +232,10 @@ static struct worker_process_options guest_worker_process_options(struct guest_w
 		.limit = worker->options.limit,
 		.guest = worker->options.guest,
 		.arguments = worker->options.arguments,
+		.descriptors = worker->options.descriptors,
+		.descriptor_count = worker->options.descriptor_count,
 		.event = worker->options.event,
+		.describe = guest_worker_describe,
 		.exited = guest_worker_exited,
 		.data = worker,
 	};
@@ -248,6 +269,7 @@ int guest_worker_start(struct guest_worker *worker)
 	if (error)
 		goto error_process;
 	guest_worker_push(worker, worker_process_pidfd(worker->process), "pid");
+	guest_worker_push(worker, worker_process_control(worker->process), "control");
 	return 0;
 
 error_process:
@@ -265,6 +287,7 @@ int guest_worker_adopt(struct guest_worker *worker)
 {
 	const struct worker_process_options process = guest_worker_process_options(worker);
 	int pidfd = guest_worker_take(worker, "pid");
+	int control = guest_worker_take(worker, "control");
 	int socket = guest_worker_take(worker, "worker");
 	int backend_socket = guest_worker_take(worker, "channel");
 	struct frontend_options frontend;
@@ -272,7 +295,7 @@ int guest_worker_adopt(struct guest_worker *worker)
 
 	worker->inflight_fd = guest_worker_take(worker, "inflight");
 	if (pidfd >= 0)
-		error = worker_process_adopt(&process, pidfd, &worker->process);
+		error = worker_process_adopt(&process, pidfd, control, &worker->process);
 	if (error)
 		goto error;
 	if (socket < 0 || !worker->options.state->settled)
@@ -286,13 +309,16 @@ int guest_worker_adopt(struct guest_worker *worker)
 
 kill:
 	worker_process_kill(worker->process);
-	pidfd = -1;
+	pidfd = control = -1;
 error:
 	guest_worker_drop(worker, "worker");
 	guest_worker_drop(worker, "channel");
-	if (error)
+	if (error) {
 		guest_worker_drop(worker, "pid");
+		guest_worker_drop(worker, "control");
+	}
 	guest_worker_close(&pidfd);
+	guest_worker_close(&control);
 	guest_worker_close(&socket);
 	guest_worker_close(&backend_socket);
 	return error;
@@ -302,6 +328,7 @@ void guest_worker_kill_orphan(struct guest_worker *worker)
 {
 	int pidfd = guest_worker_take(worker, "pid");
 
+	guest_worker_drop(worker, "control");
 	if (pidfd < 0)
 		return;
 	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);

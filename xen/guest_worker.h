@@ -15,6 +15,7 @@
 #include "xen/frontend.h"
 #include "xen/invalidation.h"
 #include "xen/keep.h"
+#include "xen/worker_process.h"
 
 /* How often a worker may die before it is given up: so often within so long. A worker that dies
  * over what its guest does would die for ever. */
@@ -35,6 +36,8 @@ struct guest_worker_options {
 	const char *path;        /* of the program; not copied */
 	const char *guest;       /* for the worker's own log; not copied */
 	char *const *arguments;  /* not copied */
+	const struct worker_descriptor *descriptors; /* that it is given; not copied */
+	unsigned descriptor_count;
 	sd_event *event;
 	struct keep *keep; /* not owned; has its descriptors */
 	uint16_t domid;
@@ -44,6 +47,8 @@ struct guest_worker_options {
 	uint16_t queue_size;
 	struct frontend_state *state; /* not owned */
 
+	/* What the worker did last, for the log: worker_process.h. */
+	void (*describe)(void *data, char *text, size_t size);
 	/* All are called from the event loop. */
 	void (*ready)(void *data);
 	void (*config_changed)(void *data);
@@ -62,11 +67,12 @@ struct guest_worker {
 	int memory_fd;                  /* on its way to the worker; -1: there */
 	int inflight_fd;                /* -1: none */
 	struct invalidations invalidations;
-	bool ready;    /* the handshake is over */
-	bool stale;    /* pages were given back before that */
-	bool adopted;  /* it is a predecessor's */
-	bool rejected; /* it is alive, and we do not want it */
-	bool crashed;  /* the last one, and by itself */
+	bool ready;         /* the handshake is over */
+	bool stale;         /* pages were given back before that */
+	bool adopted;       /* it is a predecessor's */
+	bool rejected;      /* it is alive, and we do not want it */
+	bool crashed;       /* the last one, and by itself */
+	char last_end[256]; /* of the last one: worker_process_end() */
 	struct guest_worker_deaths deaths;
 	bool often; /* what guest_worker_deaths_add() said of the last one */
 };
@@ -103,6 +109,10 @@ void guest_worker_forget(struct guest_worker *worker);
 
 /* lost() and gone() follow. */
 void guest_worker_kill(struct guest_worker *worker);
+
+/* Tells it something: worker_process_send(). */
+int guest_worker_send(
+    const struct guest_worker *worker, const struct worker_message *message, int fd);
 
 /* Hangs up and lets it end in order; gone() follows. */
 void guest_worker_dismiss(struct guest_worker *worker);

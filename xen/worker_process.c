@@ -2,6 +2,8 @@
 #include "xen/worker_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -15,16 +17,25 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "xen/worker_message.h"
 
+/* Its descriptors */
 #define WORKER_FD 3
+#define WORKER_CONTROL_FD 4
+#define WORKER_FIRST_FD 5 /* of options.descriptors */
+#define WORKER_FDS_MAX (WORKER_FIRST_FD - WORKER_FD + WORKER_DESCRIPTORS_MAX)
 #define DISMISS_USEC (5 * 1000000) /* how long an orderly end may take */
+#define HANG_UP_MSEC 5000          /* until the rest of a killed one is gone */
 
 struct worker_process {
 	struct worker_process_options options;
 	pid_t pid; /* for people; the process is pidfd's */
 	int pidfd;
-	bool child, dismissed, gone, crashed;
-	sd_event_source *end, *timer;
+	int control; /* -1: none */
+	bool child, dismissed, crashed;
+	bool ended, hung_up; /* the process, the control socket; both: it is gone */
+	char sentence[256];
+	sd_event_source *end, *hang_up, *timer;
 };
 
 char *worker_process_find(const char *path)
@@ -51,38 +62,64 @@ char *worker_process_find(const char *path)
 	return strdup("gpudom-worker"); /* posix_spawnp() looks in $PATH */
 }
 
+/* ---------------------------------------------------------------- its end */
+
 static void worker_process_log_end(struct worker_process *worker)
 {
-	const char *name = worker->options.name;
+	const struct worker_process_options *options = &worker->options;
+	char how[96] = "has ended", doing[128] = "";
 	siginfo_t info = { 0 };
 
 	if (worker->child && waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0)
-		log_error("%s: cannot learn how the worker (pid %d) has ended: %s", name,
+		log_error("%s: cannot learn how the worker (pid %d) has ended: %s", options->name,
 		    (int)worker->pid, strerror(errno));
 	/* Of a process that is not our child, and of one in order, info stays 0. */
 	worker->crashed = info.si_code && info.si_code != CLD_EXITED;
 	if (worker->crashed)
-		log_guest(worker->options.limit,
-		    "%s: the worker (pid %d) was ended by signal %d (%s)", name, (int)worker->pid,
-		    info.si_status, strsignal(info.si_status));
+		snprintf(how, sizeof(how), "was ended by signal %d (%s)", info.si_status,
+		    strsignal(info.si_status));
 	else if (info.si_status)
-		log_guest(worker->options.limit,
-		    "%s: the worker (pid %d) has failed with status %d", name, (int)worker->pid,
-		    info.si_status);
-	else if (!worker->dismissed)
-		log_guest(worker->options.limit, "%s: the worker (pid %d) has ended", name,
-		    (int)worker->pid);
+		snprintf(how, sizeof(how), "has failed with status %d", info.si_status);
+	else if (worker->dismissed)
+		return;
+	if (options->describe)
+		options->describe(options->data, doing, sizeof(doing));
+	snprintf(worker->sentence, sizeof(worker->sentence), "the worker (pid %d) %s%s",
+	    (int)worker->pid, how, doing);
+	log_guest(options->limit, "%s: %s", options->name, worker->sentence);
 }
 
-static int worker_process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static bool worker_process_is_gone(const struct worker_process *worker)
 {
-	struct worker_process *worker = data;
+	return worker->ended && (worker->hung_up || worker->control < 0);
+}
 
-	worker->gone = true;
-	sd_event_source_set_enabled(worker->end, SD_EVENT_OFF);
+static void worker_process_part_gone(struct worker_process *worker)
+{
+	if (!worker_process_is_gone(worker))
+		return;
 	sd_event_source_set_enabled(worker->timer, SD_EVENT_OFF);
 	worker_process_log_end(worker);
 	worker->options.exited(worker->options.data);
+}
+
+static int worker_process_on_end(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker_process *worker = data;
+
+	worker->ended = true;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	worker_process_part_gone(worker);
+	return 0;
+}
+
+static int worker_process_on_hang_up(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker_process *worker = data;
+
+	worker->hung_up = true;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	worker_process_part_gone(worker);
 	return 0;
 }
 
@@ -98,27 +135,48 @@ static int worker_process_overdue(sd_event_source *source, uint64_t usec, void *
 
 void worker_process_kill(struct worker_process *worker)
 {
-	if (!worker->gone)
+	if (!worker->ended)
 		pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
 void worker_process_dismiss(struct worker_process *worker)
 {
-	if (worker->gone)
+	if (worker_process_is_gone(worker))
 		return;
 	worker->dismissed = true;
 	sd_event_source_set_time_relative(worker->timer, DISMISS_USEC);
 	sd_event_source_set_enabled(worker->timer, SD_EVENT_ONESHOT);
 }
 
-/* The child: @fd as WORKER_FD, default signals; every other descriptor closes on exec. */
-static int worker_process_spawn(
-    const struct worker_process_options *options, char *const *argv, int fd, pid_t *pid)
+/* ---------------------------------------------------------------- its start */
+
+/* Adds to the child's @actions that it has our @fds as its own from WORKER_FD on. The copies that
+ * are made on the way are above all of these, and *@copies of them the caller's to close. */
+static int worker_process_pass(posix_spawn_file_actions_t *actions, const int *fds, unsigned count,
+    int *copies, unsigned *copied)
+{
+	for (unsigned i = 0; i < count; i++) {
+		int error, copy = fcntl(fds[i], F_DUPFD_CLOEXEC, WORKER_FD + WORKER_FDS_MAX);
+
+		if (copy < 0)
+			return errno;
+		copies[(*copied)++] = copy;
+		error = posix_spawn_file_actions_adddup2(actions, copy, WORKER_FD + (int)i);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* The child: @fds from WORKER_FD on, default signals; every other descriptor closes on exec. */
+static int worker_process_spawn(const struct worker_process_options *options, char *const *argv,
+    const int *fds, unsigned count, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	int error, copies[WORKER_FDS_MAX];
+	unsigned copied = 0;
 	sigset_t none, all;
-	int error;
 
 	sigemptyset(&none);
 	sigfillset(&all);
@@ -128,8 +186,7 @@ static int worker_process_spawn(
 	error = posix_spawnattr_init(&attributes);
 	if (error)
 		goto error_actions;
-	/* Also where @fd is WORKER_FD already, this clears its close-on-exec flag. */
-	error = posix_spawn_file_actions_adddup2(&actions, fd, WORKER_FD);
+	error = worker_process_pass(&actions, fds, count, copies, &copied);
 	if (!error)
 		error = posix_spawnattr_setsigmask(&attributes, &none);
 	if (!error)
@@ -139,35 +196,68 @@ static int worker_process_spawn(
 		    &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (!error)
 		error = posix_spawnp(pid, options->path, &actions, &attributes, argv, environ);
+	while (copied)
+		close(copies[--copied]);
 	posix_spawnattr_destroy(&attributes);
 error_actions:
 	posix_spawn_file_actions_destroy(&actions);
 	return -error;
 }
 
-static int worker_process_start(struct worker_process *worker, int fd)
+/* Its command line; free() what is behind @own, and the array. */
+static char **worker_process_arguments(
+    const struct worker_process_options *options, const unsigned *numbers, char **own)
+{
+	size_t given = 0, count = 0;
+	char **argv;
+
+	while (options->arguments[given])
+		given++;
+	argv = calloc(given + options->descriptor_count + 5, sizeof(*argv));
+	if (!argv)
+		return NULL;
+	argv[count++] = (char *)options->path;
+	if (asprintf(&own[0], "--fd=%d", WORKER_FD) < 0 ||
+	    asprintf(&own[1], "--control-fd=%d", WORKER_CONTROL_FD) < 0 ||
+	    asprintf(&own[2], "--guest=%s", options->guest) < 0)
+		goto error;
+	for (unsigned i = 0; i < options->descriptor_count; i++)
+		if (numbers[i] &&
+		    asprintf(&own[3 + i], "%s=%u", options->descriptors[i].option, numbers[i]) < 0)
+			goto error;
+	for (unsigned i = 0; i < 3 + options->descriptor_count; i++)
+		if (own[i])
+			argv[count++] = own[i];
+	memcpy(argv + count, options->arguments, given * sizeof(*argv));
+	return argv;
+
+error:
+	free(argv);
+	return NULL;
+}
+
+static int worker_process_start(struct worker_process *worker, int socket, int control)
 {
 	const struct worker_process_options *options = &worker->options;
-	char fd_option[16], *guest_option = NULL, **argv;
-	size_t count = 0;
+	char *own[3 + WORKER_DESCRIPTORS_MAX] = { NULL }, **argv;
+	unsigned count = 2, numbers[WORKER_DESCRIPTORS_MAX] = { 0 };
+	int fds[WORKER_FDS_MAX] = { socket, control };
 	int error = -ENOMEM;
 
-	while (options->arguments[count])
-		count++;
-	argv = calloc(count + 4, sizeof(*argv));
-	if (!argv || asprintf(&guest_option, "--guest=%s", options->guest) < 0)
-		goto out;
-	snprintf(fd_option, sizeof(fd_option), "--fd=%d", WORKER_FD);
-	argv[0] = (char *)options->path;
-	argv[1] = fd_option;
-	argv[2] = guest_option;
-	memcpy(argv + 3, options->arguments, count * sizeof(*argv));
-	error = worker_process_spawn(options, argv, fd, &worker->pid);
+	for (unsigned i = 0; i < options->descriptor_count; i++) {
+		if (options->descriptors[i].fd < 0)
+			continue;
+		numbers[i] = WORKER_FD + count;
+		fds[count++] = options->descriptors[i].fd;
+	}
+	argv = worker_process_arguments(options, numbers, own);
+	if (argv)
+		error = worker_process_spawn(options, argv, fds, count, &worker->pid);
 	if (error)
 		log_error(
 		    "%s: cannot start %s: %s", options->name, options->path, strerror(-error));
-out:
-	free(guest_option);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		free(own[i]);
 	free(argv);
 	return error;
 }
@@ -176,8 +266,12 @@ static int worker_process_watch(struct worker_process *worker)
 {
 	sd_event *event = worker->options.event;
 	int error = sd_event_add_io(
-	    event, &worker->end, worker->pidfd, EPOLLIN, worker_process_ended, worker);
+	    event, &worker->end, worker->pidfd, EPOLLIN, worker_process_on_end, worker);
 
+	/* Without any event of its own, it tells of a hang-up alone: what comes is not read. */
+	if (error >= 0 && worker->control >= 0)
+		error = sd_event_add_io(
+		    event, &worker->hang_up, worker->control, 0, worker_process_on_hang_up, worker);
 	if (error >= 0)
 		error = sd_event_add_time_relative(
 		    event, &worker->timer, CLOCK_MONOTONIC, 0, 0, worker_process_overdue, worker);
@@ -196,25 +290,48 @@ static struct worker_process *worker_process_new(const struct worker_process_opt
 	if (!worker)
 		return NULL;
 	worker->options = *options;
-	worker->pidfd = -1;
+	worker->pidfd = worker->control = -1;
 	return worker;
+}
+
+/* Two connections; the first of each is ours. */
+static int worker_process_connect(
+    const struct worker_process_options *options, int socket[2], int control[2])
+{
+	int error;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) < 0) {
+		error = -errno;
+		goto error;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0) {
+		error = -errno;
+		close(socket[0]);
+		close(socket[1]);
+		goto error;
+	}
+	return 0;
+
+error:
+	log_error("%s: cannot make a socket pair: %s", options->name, strerror(-error));
+	return error;
 }
 
 int worker_process_create(
     const struct worker_process_options *options, int *socket_fd, struct worker_process **out)
 {
 	struct worker_process *worker = worker_process_new(options);
-	int pair[2], error;
+	int pair[2], control[2], error;
 
 	if (!worker)
 		return -ENOMEM;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		error = -errno;
-		log_error("%s: cannot make a socket pair: %s", options->name, strerror(-error));
+	error = worker_process_connect(options, pair, control);
+	if (error)
 		goto error_worker;
-	}
-	error = worker_process_start(worker, pair[1]);
+	worker->control = control[0];
+	error = worker_process_start(worker, pair[1], control[1]);
 	close(pair[1]);
+	close(control[1]);
 	if (error)
 		goto error_pair;
 	worker->child = true;
@@ -261,8 +378,8 @@ static pid_t worker_process_read_pid(int pidfd)
 	return pid;
 }
 
-int worker_process_adopt(
-    const struct worker_process_options *options, int pidfd, struct worker_process **out)
+int worker_process_adopt(const struct worker_process_options *options, int pidfd, int control,
+    struct worker_process **out)
 {
 	struct worker_process *worker = worker_process_new(options);
 	int error;
@@ -271,9 +388,10 @@ int worker_process_adopt(
 		return -ENOMEM;
 	worker->pid = worker_process_read_pid(pidfd);
 	worker->pidfd = pidfd;
+	worker->control = control;
 	error = worker_process_watch(worker);
 	if (error) {
-		worker->pidfd = -1; /* is the caller's again */
+		worker->pidfd = worker->control = -1; /* are the caller's again */
 		worker_process_destroy(worker);
 		return error;
 	}
@@ -291,27 +409,79 @@ int worker_process_pidfd(const struct worker_process *worker)
 	return worker->pidfd;
 }
 
+int worker_process_control(const struct worker_process *worker)
+{
+	return worker->control;
+}
+
+pid_t worker_process_pid(const struct worker_process *worker)
+{
+	return worker->pid;
+}
+
+const char *worker_process_end(const struct worker_process *worker)
+{
+	return worker->sentence;
+}
+
+int worker_process_send(
+    const struct worker_process *worker, const struct worker_message *message, int fd)
+{
+	struct iovec iov = { .iov_base = (void *)message, .iov_len = sizeof(*message) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (worker->control < 0)
+		return -ENOTCONN;
+	if (fd >= 0) {
+		header.msg_control = &control;
+		header.msg_controllen = sizeof(control);
+		control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fd)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	if (sendmsg(worker->control, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	return errno == EPIPE || errno == ECONNRESET ? -ENOTCONN : -errno;
+}
+
 void worker_process_release(struct worker_process *worker)
 {
 	if (!worker)
 		return;
 	sd_event_source_disable_unref(worker->end);
+	sd_event_source_disable_unref(worker->hang_up);
 	sd_event_source_disable_unref(worker->timer);
 	if (worker->pidfd >= 0)
 		close(worker->pidfd);
+	if (worker->control >= 0)
+		close(worker->control);
 	free(worker);
+}
+
+/* Waits for what is left of a killed one. */
+static void worker_process_wait(struct worker_process *worker)
+{
+	struct pollfd control = { .fd = worker->control };
+	siginfo_t info;
+
+	if (worker->child)
+		waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED);
+	if (worker->control >= 0 && !worker->hung_up)
+		poll(&control, 1, HANG_UP_MSEC);
 }
 
 void worker_process_destroy(struct worker_process *worker)
 {
-	siginfo_t info;
-
 	if (!worker)
 		return;
-	if (worker->pidfd >= 0 && !worker->gone) {
+	if (worker->pidfd >= 0 && !worker_process_is_gone(worker)) {
 		worker_process_kill(worker);
-		if (worker->child)
-			waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED);
+		worker_process_wait(worker);
 	}
 	worker_process_release(worker);
 }

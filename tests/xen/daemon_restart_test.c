@@ -12,8 +12,8 @@
 
 #define FIRST_FD 200       /* of what is handed over */
 #define KEPT_FOR_A_GUEST 2 /* state, evtchn */
-/* call, error, 2 kicks, pid, worker, channel, inflight */
-#define KEPT_FOR_A_DEVICE 8
+/* call, error, 2 kicks, pid, control, worker, channel, inflight, telemetry, screen */
+#define KEPT_FOR_A_DEVICE 11
 #define KEPT (KEPT_FOR_A_GUEST + KEPT_FOR_A_DEVICE)
 
 struct restart_rig {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Worker processes: children and those of another, and how they end. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "xen/worker_message.h"
 #include "xen/worker_process.h"
 
 /* After what it needs. */
@@ -22,25 +25,47 @@ static char *self; /* this program */
 
 /* ---------------------------------------------------------------- the worker */
 
-/* --fd=3 --guest=NAME WHAT: ends as it is told, when the other end of its socket is closed. */
+/* --fd=3 --control-fd=4 --guest=NAME [--screen-fd=5] WHAT: ends as it is told, when the other end
+ * of its socket is closed. */
 static int worker_main(int argc, char **argv)
 {
 	const struct rlimit no_core = { 0 };
+	const char *what = argv[argc - 1];
 	char byte;
 
-	if (argc != 4 || strcmp(argv[1], "--fd=3") != 0 || strcmp(argv[2], "--guest=clock") != 0)
+	if (argc < 5 || strcmp(argv[1], "--fd=3") != 0 || strcmp(argv[2], "--control-fd=4") != 0 ||
+	    strcmp(argv[3], "--guest=clock") != 0)
 		return 99;
+	/* What else it was given: the numbers have no gap. */
+	if (argc == 6 && (strcmp(argv[4], "--screen-fd=5") != 0 || write(5, "s", 1) != 1 ||
+			     fcntl(6, F_GETFD) >= 0))
+		return 96;
+	if (strcmp(what, "two") == 0) {
+		/* One that watches and ends, one that works. */
+		if (fork())
+			return 5;
+		close(3);
+		read(4, &byte, 1);
+		return 0;
+	}
 	/* Says that it is there. */
 	if (write(3, "x", 1) != 1)
 		return 98;
-	if (strcmp(argv[3], "stay") == 0)
+	if (strcmp(what, "stay") == 0)
 		for (;;)
 			pause();
+	if (strcmp(what, "echo") == 0) {
+		struct worker_message message;
+
+		if (read(4, &message, sizeof(message)) != sizeof(message))
+			return 95;
+		return (int)message.value;
+	}
 	if (read(3, &byte, 1) != 0)
 		return 97;
-	if (strcmp(argv[3], "fail") == 0)
+	if (strcmp(what, "fail") == 0)
 		return 3;
-	if (strcmp(argv[3], "crash") == 0) {
+	if (strcmp(what, "crash") == 0) {
 		setrlimit(RLIMIT_CORE, &no_core);
 		signal(SIGABRT, SIG_DFL);
 		raise(SIGABRT);
@@ -58,6 +83,7 @@ struct rig {
 	int socket;
 	unsigned exited;
 	bool crashed;
+	char end[256];
 };
 
 static void on_exited(void *data)
@@ -66,6 +92,12 @@ static void on_exited(void *data)
 
 	rig->exited++;
 	rig->crashed = worker_process_crashed(rig->worker);
+	snprintf(rig->end, sizeof(rig->end), "%s", worker_process_end(rig->worker));
+}
+
+static void describe(void *data, char *text, size_t size)
+{
+	snprintf(text, size, " while it danced");
 }
 
 static int set_up(void **state)
@@ -83,6 +115,7 @@ static int set_up(void **state)
 		.guest = "clock",
 		.arguments = arguments,
 		.event = rig.event,
+		.describe = describe,
 		.exited = on_exited,
 		.data = &rig,
 	};
@@ -145,6 +178,7 @@ static void it_ends_in_order(void **state)
 	wait_for_end(rig);
 	assert_false(rig->crashed);
 	assert_int_equal(rig->limit.total, 0); /* nothing to say about that */
+	assert_string_equal(rig->end, "");
 }
 
 static void it_fails(void **state)
@@ -156,6 +190,7 @@ static void it_fails(void **state)
 	wait_for_end(rig);
 	assert_false(rig->crashed);
 	assert_int_equal(rig->limit.total, 1);
+	assert_non_null(strstr(rig->end, "has failed with status 3 while it danced"));
 }
 
 static void it_crashes(void **state)
@@ -167,6 +202,7 @@ static void it_crashes(void **state)
 	wait_for_end(rig);
 	assert_true(rig->crashed);
 	assert_int_equal(rig->limit.total, 1);
+	assert_non_null(strstr(rig->end, "was ended by signal 6 (Aborted) while it danced"));
 }
 
 static void it_is_killed(void **state)
@@ -196,17 +232,89 @@ static void it_is_destroyed_alive(void **state)
 	assert_int_equal(rig->exited, 0);
 }
 
+static void it_gets_what_it_is_given(void **state)
+{
+	struct rig *rig = *state;
+	struct worker_descriptor descriptors[] = { { "--telemetry-fd", -1 },
+		{ "--screen-fd", -1 } };
+	char byte;
+	int pair[2];
+
+	/* Ours have the numbers that its are to have. */
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	descriptors[1].fd = pair[1];
+	rig->options.descriptors = descriptors;
+	rig->options.descriptor_count = 2;
+	run_worker(rig, "end");
+	close(pair[1]);
+	assert_int_equal(read(pair[0], &byte, 1), 1);
+	assert_int_equal(byte, 's');
+	worker_process_dismiss(rig->worker);
+	hang_up(rig);
+	wait_for_end(rig);
+	assert_int_equal(rig->limit.total, 0);
+	/* None of the copies is left here. */
+	assert_int_equal(read(pair[0], &byte, 1), 0);
+	close(pair[0]);
+}
+
+static void it_is_told_something(void **state)
+{
+	struct rig *rig = *state;
+	const struct worker_message message = { .size = sizeof(message), .value = 42 };
+
+	run_worker(rig, "echo");
+	assert_int_equal(worker_process_send(rig->worker, &message, STDERR_FILENO), 0);
+	wait_for_end(rig);
+	assert_non_null(strstr(rig->end, "status 42"));
+	assert_int_equal(worker_process_send(rig->worker, &message, -1), -ENOTCONN);
+}
+
+static void nobody_waits_for_it_to_read(void **state)
+{
+	struct rig *rig = *state;
+	const struct worker_message message = { .size = sizeof(message) };
+	int error;
+
+	run_worker(rig, "stay");
+	while (!(error = worker_process_send(rig->worker, &message, -1)))
+		;
+	assert_int_equal(error, -EAGAIN);
+}
+
+/* Our child has ended, but the one that has the guest's memory lives. */
+static void both_processes_are_waited_for(void **state)
+{
+	const struct worker_message message = { .size = sizeof(message) };
+	struct rig *rig = *state;
+	struct pollfd pidfd = { .events = POLLIN };
+
+	((char **)rig->options.arguments)[0] = (char *)"two";
+	assert_int_equal(worker_process_create(&rig->options, &rig->socket, &rig->worker), 0);
+	pidfd.fd = worker_process_pidfd(rig->worker);
+	assert_int_equal(poll(&pidfd, 1, -1), 1);
+	while (sd_event_run(rig->event, 0) > 0)
+		;
+	assert_int_equal(rig->exited, 0);
+	assert_int_equal(worker_process_send(rig->worker, &message, -1), 0);
+	wait_for_end(rig);
+	assert_non_null(strstr(rig->end, "status 5"));
+}
+
 static void it_is_let_go_and_adopted(void **state)
 {
 	struct rig *rig = *state;
-	int pidfd, status;
+	int pidfd, control, status;
 
 	run_worker(rig, "stay");
 	for (unsigned i = 0; i < 3; i++) {
 		pidfd = dup(worker_process_pidfd(rig->worker));
+		control = dup(worker_process_control(rig->worker));
 		worker_process_release(rig->worker);
 		assert_true(lives(pidfd));
-		assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+		assert_int_equal(
+		    worker_process_adopt(&rig->options, pidfd, control, &rig->worker), 0);
+		assert_int_equal(worker_process_control(rig->worker), control);
 		assert_int_equal(worker_process_pidfd(rig->worker), pidfd);
 	}
 	assert_int_equal(sd_event_run(rig->event, 0), 0);
@@ -248,7 +356,7 @@ static void an_orphan_is_adopted(void **state)
 	struct rig *rig = *state;
 	int pidfd = start_orphan();
 
-	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, -1, &rig->worker), 0);
 	assert_int_equal(sd_event_run(rig->event, 0), 0);
 	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
 	wait_for_end(rig);
@@ -261,10 +369,10 @@ static void an_orphan_is_destroyed(void **state)
 	int pidfd = start_orphan(), other;
 
 	other = dup(pidfd);
-	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, -1, &rig->worker), 0);
 	worker_process_destroy(rig->worker);
 	/* Not our child: it is dead soon, which a second owner sees. */
-	assert_int_equal(worker_process_adopt(&rig->options, other, &rig->worker), 0);
+	assert_int_equal(worker_process_adopt(&rig->options, other, -1, &rig->worker), 0);
 	wait_for_end(rig);
 }
 
@@ -277,7 +385,7 @@ static void one_that_is_gone_is_adopted(void **state)
 	pidfd = dup(worker_process_pidfd(rig->worker));
 	worker_process_destroy(rig->worker);
 	rig->worker = NULL;
-	assert_int_equal(worker_process_adopt(&rig->options, pidfd, &rig->worker), 0);
+	assert_int_equal(worker_process_adopt(&rig->options, pidfd, -1, &rig->worker), 0);
 	wait_for_end(rig);
 }
 
@@ -299,6 +407,10 @@ int main(int argc, char **argv)
 		TEST(it_crashes),
 		TEST(it_is_killed),
 		TEST(it_is_destroyed_alive),
+		TEST(it_gets_what_it_is_given),
+		TEST(it_is_told_something),
+		TEST(nobody_waits_for_it_to_read),
+		TEST(both_processes_are_waited_for),
 		TEST(it_is_let_go_and_adopted),
 		TEST(an_orphan_is_adopted),
 		TEST(an_orphan_is_destroyed),
