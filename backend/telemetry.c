@@ -231,6 +231,16 @@ static uint64_t bucket_start(unsigned index)
 	return (uint64_t)(STEPS + index % STEPS) << (index / STEPS - 1);
 }
 
+unsigned telemetry_histogram_bucket(uint64_t ns)
+{
+	return bucket_of(ns / 1000);
+}
+
+uint64_t telemetry_histogram_below(unsigned bucket)
+{
+	return bucket < TELEMETRY_BUCKETS - 1 ? bucket_start(bucket + 1) * 1000 : UINT64_MAX;
+}
+
 void telemetry_histogram_add(struct telemetry_histogram *histogram, uint64_t ns)
 {
 	histogram->count++;

@@ -111,6 +111,11 @@ const char *telemetry_command_name(uint64_t type);
 
 void telemetry_histogram_add(struct telemetry_histogram *histogram, uint64_t ns);
 
+/* The bucket that counts a duration, and the duration (nanoseconds) below which a bucket and all
+ * before it count; UINT64_MAX for the last one. */
+unsigned telemetry_histogram_bucket(uint64_t ns);
+uint64_t telemetry_histogram_below(unsigned bucket);
+
 /* Nanoseconds that a share of @permille (0 to 1000) of the durations does not exceed; 0 where there
  * are none. */
 uint64_t telemetry_histogram_quantile(

@@ -11,5 +11,7 @@
 
 int ctl_doctor(int argc, char **argv);
 int ctl_status(int argc, char **argv);
+int ctl_top(int argc, char **argv);
+int ctl_metrics(int argc, char **argv);
 
 #endif

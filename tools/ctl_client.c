@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,82 +20,99 @@
 
 /* -------------------------------------------------------------- what goes wrong */
 
-static int ctl_say_no_permission(const char *path)
+static void ctl_client_say(const struct ctl_client *client, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void ctl_client_say(const struct ctl_client *client, const char *format, ...)
+{
+	va_list args;
+
+	if (client->quiet)
+		return;
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+}
+
+static int ctl_say_no_permission(const struct ctl_client *client)
 {
 	const struct group *group = NULL;
 	struct stat status;
 
-	if (stat(path, &status) == 0 && status.st_gid && (status.st_mode & 0060))
+	if (stat(client->path, &status) == 0 && status.st_gid && (status.st_mode & 0060))
 		group = getgrgid(status.st_gid);
-	fprintf(stderr, "gpudomctl: you may not use gpudomd's socket %s.\n", path);
+	ctl_client_say(client, "gpudomctl: you may not use gpudomd's socket %s.\n", client->path);
 	if (group)
-		fprintf(stderr,
+		ctl_client_say(client,
 		    "Be root, or join the group that may: usermod -a -G %s USER, and log in again.\n",
 		    group->gr_name);
 	else
-		fputs("Be root; or let a group in: see --control-group in gpudomd(8).\n", stderr);
+		ctl_client_say(
+		    client, "Be root; or let a group in: see --control-group in gpudomd(8).\n");
 	return CTL_EXIT_UNREACHABLE;
 }
 
-static int ctl_say_unreachable(const char *path, int error)
+static int ctl_say_unreachable(const struct ctl_client *client, int error)
 {
 	if (error == EACCES || error == EPERM)
-		return ctl_say_no_permission(path);
+		return ctl_say_no_permission(client);
 	if (error == ENOENT || error == ECONNREFUSED)
-		fprintf(stderr,
+		ctl_client_say(client,
 		    "gpudomctl: gpudomd does not run: nobody listens at %s.\n"
 		    "Start it: systemctl start gpudomd. 'gpudomctl doctor' says what it lacks.\n",
-		    path);
+		    client->path);
 	else
-		fprintf(
-		    stderr, "gpudomctl: cannot reach gpudomd at %s: %s\n", path, strerror(error));
+		ctl_client_say(client, "gpudomctl: cannot reach gpudomd at %s: %s\n", client->path,
+		    strerror(error));
 	return CTL_EXIT_UNREACHABLE;
 }
 
 static int ctl_say_lost(const struct ctl_client *client, int error)
 {
 	if (error == EAGAIN)
-		fprintf(stderr,
+		ctl_client_say(client,
 		    "gpudomctl: gpudomd has not answered for %d s: it hangs, or is very busy.\n"
 		    "See its log: journalctl -u gpudomd\n",
 		    TIMEOUT_SECONDS);
 	else if (error == EPIPE || error == ECONNRESET || !error)
-		fprintf(stderr, "gpudomctl: gpudomd has ended, or closed %s; try again.\n",
+		ctl_client_say(client, "gpudomctl: gpudomd has ended, or closed %s; try again.\n",
 		    client->path);
 	else
-		fprintf(stderr, "gpudomctl: %s: %s\n", client->path, strerror(error));
+		ctl_client_say(client, "gpudomctl: %s: %s\n", client->path, strerror(error));
 	return CTL_EXIT_UNREACHABLE;
 }
 
 /* A guest that is not there: those that are. */
-static void ctl_say_guests(struct json_object *guests)
+static void ctl_say_guests(const struct ctl_client *client, struct json_object *guests)
 {
 	size_t count = json_object_array_length(guests);
 
-	fputs(count ? "There are:" : "It serves none now.", stderr);
+	ctl_client_say(client, "%s", count ? "There are:" : "It serves none now.");
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *one = json_object_array_get_idx(guests, i), *name, *domid;
+		bool named;
 
 		if (!json_object_object_get_ex(one, "name", &name) ||
 		    !json_object_object_get_ex(one, "domid", &domid))
 			continue;
-		fprintf(stderr, "%s %s%s%d%s", i ? "," : "", json_object_get_string(name),
-		    json_object_get_string_len(name) ? " (domain " : "domain ",
-		    json_object_get_int(domid), json_object_get_string_len(name) ? ")" : "");
+		named = json_object_get_string_len(name) > 0;
+		ctl_client_say(client, "%s %s%sdomain %d%s", i ? "," : "",
+		    json_object_get_string(name), named ? " (" : "", json_object_get_int(domid),
+		    named ? ")" : "");
 	}
-	fputs(count ? ".\n" : "\n", stderr);
+	ctl_client_say(client, "%s\n", count ? "." : "");
 }
 
-static int ctl_say_error(struct json_object *error)
+static int ctl_say_error(const struct ctl_client *client, struct json_object *error)
 {
 	struct json_object *message, *guests;
 
-	fprintf(stderr, "gpudomctl: %s\n",
+	ctl_client_say(client, "gpudomctl: %s\n",
 	    json_object_object_get_ex(error, "message", &message) ? json_object_get_string(message)
 								  : "gpudomd refuses it");
 	if (json_object_object_get_ex(error, "guests", &guests) &&
 	    json_object_is_type(guests, json_type_array))
-		ctl_say_guests(guests);
+		ctl_say_guests(client, guests);
 	return CTL_EXIT_REFUSED;
 }
 
@@ -174,7 +192,7 @@ static int ctl_client_read(struct ctl_client *client, struct json_object **objec
 	if (json_object_is_type(*object, json_type_object))
 		return 0;
 	json_object_put(*object);
-	fprintf(stderr, "gpudomctl: what listens at %s does not answer as gpudomd does\n",
+	ctl_client_say(client, "gpudomctl: what listens at %s does not answer as gpudomd does\n",
 	    client->path);
 	return CTL_EXIT_UNREACHABLE;
 }
@@ -202,14 +220,14 @@ static int ctl_client_connect(struct ctl_client *client)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	if (strlen(client->path) >= sizeof(address.sun_path))
-		return ctl_say_unreachable(client->path, ENAMETOOLONG);
+		return ctl_say_unreachable(client, ENAMETOOLONG);
 	memcpy(address.sun_path, client->path, strlen(client->path));
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (client->fd < 0 ||
 	    setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
 	    setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
 	    connect(client->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return ctl_say_unreachable(client->path, errno);
+		return ctl_say_unreachable(client, errno);
 	return 0;
 }
 
@@ -218,27 +236,21 @@ static int ctl_client_check_greeting(struct ctl_client *client)
 	struct json_object *value;
 
 	if (json_object_object_get_ex(client->greeting, "error", &value))
-		return ctl_say_error(value);
+		return ctl_say_error(client, value);
 	if (json_object_object_get_ex(client->greeting, "gpudom", &value) &&
 	    json_object_get_int(value) == CONTROL_VERSION)
 		return 0;
-	fprintf(stderr,
+	ctl_client_say(client,
 	    "gpudomctl: the gpudomd at %s speaks another version of the protocol: use the gpudomctl "
 	    "that came with it\n",
 	    client->path);
 	return CTL_EXIT_UNREACHABLE;
 }
 
-int ctl_client_open(struct ctl_client *client, const char *path)
+static int ctl_client_begin(struct ctl_client *client)
 {
-	int status;
+	int status = ctl_client_connect(client);
 
-	*client = (struct ctl_client){
-		.path = path ? path : CONTROL_PATH,
-		.fd = -1,
-		.passed_fd = -1,
-	};
-	status = ctl_client_connect(client);
 	if (!status)
 		status = ctl_client_read(client, &client->greeting);
 	if (!status)
@@ -246,6 +258,22 @@ int ctl_client_open(struct ctl_client *client, const char *path)
 	if (status)
 		ctl_client_close(client);
 	return status;
+}
+
+int ctl_client_open(struct ctl_client *client, const char *path)
+{
+	*client = (struct ctl_client){
+		.path = path ? path : CONTROL_PATH,
+		.fd = -1,
+		.passed_fd = -1,
+	};
+	return ctl_client_begin(client);
+}
+
+int ctl_client_reopen(struct ctl_client *client)
+{
+	ctl_client_close(client);
+	return ctl_client_begin(client);
 }
 
 void ctl_client_close(struct ctl_client *client)
@@ -256,7 +284,12 @@ void ctl_client_close(struct ctl_client *client)
 		close(client->passed_fd);
 	json_object_put(client->greeting);
 	free(client->received);
-	*client = (struct ctl_client){ .path = client->path, .fd = -1, .passed_fd = -1 };
+	*client = (struct ctl_client){
+		.path = client->path,
+		.quiet = client->quiet,
+		.fd = -1,
+		.passed_fd = -1,
+	};
 }
 
 struct json_object *ctl_client_request(const char *command, const char *guest)
@@ -281,7 +314,7 @@ int ctl_client_ask(
 	if (status)
 		return status;
 	if (json_object_object_get_ex(answer, "error", &error))
-		status = ctl_say_error(error);
+		status = ctl_say_error(client, error);
 	else if (json_object_object_get_ex(answer, "result", result))
 		json_object_get(*result);
 	else

@@ -10,6 +10,7 @@
 
 struct ctl_client {
 	const char *path;
+	bool quiet; /* says nothing about what goes wrong */
 	int fd;
 	char *received; /* of the next answers */
 	size_t used, size;
@@ -20,6 +21,8 @@ struct ctl_client {
 /* Connects and reads the greeting. @path is not copied; NULL: the default. 0, or the exit status
  * for that (CTL_EXIT_*). */
 int ctl_client_open(struct ctl_client *client, const char *path);
+/* Once more, after something went wrong. */
+int ctl_client_reopen(struct ctl_client *client);
 void ctl_client_close(struct ctl_client *client);
 
 /* A request with a command and, unless NULL, a guest; further members are the caller's to add. */

@@ -3,30 +3,39 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tools/ctl.h"
 #include "tools/ctl_client.h"
+#include "tools/ctl_status_text.h"
+#include "tools/ctl_time.h"
 #include "xen/control.h"
+
+#define INTERVAL_USEC 500000 /* that rates are taken from */
 
 struct status_options {
 	const char *control_path, *guest;
 	bool json;
+	uint64_t interval_usec;
 };
 
 static const char help[] =
     "Usage: gpudomctl status [OPTION...] [GUEST]\n"
     "Shows the guests that gpudomd serves, or all about one (a name or a domain id).\n"
     "\n"
-    "  --json          for scripts\n"
-    "  --control=PATH  gpudomd's socket (" CONTROL_PATH ")\n"
+    "  --interval=SECONDS  that rates are taken from (0.5); 0: at once, without rates\n"
+    "  --json              for scripts: what gpudomd says, see gpudom-control(7)\n"
+    "  --control=PATH      gpudomd's socket (" CONTROL_PATH ")\n"
     "  --help\n"
     "\n"
     "Exit status: 0 done, 1 there is no such guest, 2 gpudomd cannot be reached, 3 wrong options.\n";
 
-enum { OPT_CONTROL = 256, OPT_JSON, OPT_HELP };
+enum { OPT_CONTROL = 256, OPT_INTERVAL, OPT_JSON, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
@@ -41,6 +50,10 @@ static int status_parse(struct status_options *options, int argc, char **argv)
 		switch (opt) {
 		case OPT_CONTROL:
 			options->control_path = optarg;
+			break;
+		case OPT_INTERVAL:
+			if (ctl_parse_seconds(optarg, 0, &options->interval_usec) < 0)
+				return -1;
 			break;
 		case OPT_JSON:
 			options->json = true;
@@ -61,20 +74,47 @@ static int status_parse(struct status_options *options, int argc, char **argv)
 	return -1;
 }
 
+static void status_print(const struct status_options *options, const struct ctl_snapshot *before,
+    const struct ctl_snapshot *now)
+{
+	bool colours = ctl_has_colours(stdout);
+	struct winsize size = { 0 };
+
+	if (options->json) {
+		puts(json_object_to_json_string_ext(
+		    now->json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else if (options->guest) {
+		for (size_t i = 0; i < now->count; i++)
+			ctl_print_device(stdout, before, now, &now->devices[i], colours);
+	} else {
+		/* Into a file or a pipe goes all. */
+		ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+		ctl_print_status(stdout, before, now, colours, size.ws_col);
+	}
+}
+
 int ctl_status(int argc, char **argv)
 {
-	struct status_options options = { 0 };
-	struct json_object *result;
+	struct status_options options = { .interval_usec = INTERVAL_USEC };
+	struct ctl_snapshot before = { 0 }, now;
+	struct ctl_client client;
 	int r = status_parse(&options, argc, argv);
 
 	if (r <= 0)
 		return r < 0 ? CTL_EXIT_ERROR : 0;
-	r = ctl_client_ask_once(
-	    options.control_path, ctl_client_request("status", options.guest), &result);
+	r = ctl_client_open(&client, options.control_path);
 	if (r)
 		return r;
-	puts(json_object_to_json_string_ext(
-	    result, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(result);
-	return 0;
+	r = ctl_snapshot_take(&now, &client, options.guest);
+	if (!r && options.interval_usec && !options.json && now.count) {
+		before = now;
+		ctl_sleep(options.interval_usec);
+		r = ctl_snapshot_take(&now, &client, options.guest);
+	}
+	if (!r)
+		status_print(&options, &before, &now);
+	ctl_snapshot_finish(&now);
+	ctl_snapshot_finish(&before);
+	ctl_client_close(&client);
+	return r;
 }

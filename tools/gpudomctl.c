@@ -13,6 +13,8 @@ static const struct ctl_command {
 } commands[] = {
 	{ "doctor", "say what keeps guests from being served, and how to mend it", ctl_doctor },
 	{ "status", "show the guests, what they use, and what is wrong", ctl_status },
+	{ "top", "show what guests do on their GPU now, again and again", ctl_top },
+	{ "metrics", "write all numbers for Prometheus", ctl_metrics },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

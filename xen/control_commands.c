@@ -32,14 +32,23 @@ static int control_run_commands(struct control_call *call)
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		struct json_object *one = json_object_new_object();
 
-		json_object_object_add(one, "name", json_object_new_string(commands[i].name));
-		json_object_object_add(
-		    one, "arguments", json_object_new_string(commands[i].arguments));
-		json_object_object_add(one, "summary", json_object_new_string(commands[i].summary));
+		control_add_text(one, "name", commands[i].name);
+		control_add_text(one, "arguments", commands[i].arguments);
+		control_add_text(one, "summary", commands[i].summary);
 		json_object_array_add(list, one);
 	}
 	json_object_object_add(call->result, "commands", list);
 	return 0;
+}
+
+void control_add_number(struct json_object *object, const char *member, uint64_t value)
+{
+	json_object_object_add(object, member, json_object_new_uint64(value));
+}
+
+void control_add_text(struct json_object *object, const char *member, const char *value)
+{
+	json_object_object_add(object, member, json_object_new_string(value));
 }
 
 /* ------------------------------------------------------ what a request says */
@@ -89,8 +98,8 @@ static void control_list_guests(struct control_call *call)
 	while ((guest = daemon_next_guest(call->gpu_daemon, &position))) {
 		struct json_object *one = json_object_new_object();
 
-		json_object_object_add(one, "name", json_object_new_string(guest_name(guest)));
-		json_object_object_add(one, "domid", json_object_new_int(guest_domid(guest)));
+		control_add_text(one, "name", guest_name(guest));
+		control_add_number(one, "domid", guest_domid(guest));
 		json_object_array_add(call->known_guests, one);
 	}
 }
@@ -157,8 +166,8 @@ static struct json_object *control_make_error(const char *code, const char *mess
 {
 	struct json_object *error = json_object_new_object();
 
-	json_object_object_add(error, "code", json_object_new_string(code));
-	json_object_object_add(error, "message", json_object_new_string(message));
+	control_add_text(error, "code", code);
+	control_add_text(error, "message", message);
 	return error;
 }
 
@@ -167,7 +176,7 @@ char *control_greet(const char *code, const char *message)
 	struct json_object *greeting = json_object_new_object();
 
 	json_object_object_add(greeting, "gpudom", json_object_new_int(CONTROL_VERSION));
-	json_object_object_add(greeting, "version", json_object_new_string(GPUDOM_VERSION));
+	control_add_text(greeting, "version", GPUDOM_VERSION);
 	json_object_object_add(greeting, "pid", json_object_new_int(getpid()));
 	if (code)
 		json_object_object_add(greeting, "error", control_make_error(code, message));

@@ -32,8 +32,18 @@ void control_client_destroy(struct control_client *client);
  * closed. NULL without memory. */
 char *control_greet(const char *code, const char *message);
 
+void control_add_number(struct json_object *object, const char *member, uint64_t value);
+void control_add_text(struct json_object *object, const char *member, const char *value);
+
 /* ---- control_status.c ---- */
 
 int control_run_status(struct control_call *call);
+
+/* ---- control_telemetry.c ---- */
+
+struct telemetry;
+
+/* As telemetry_read() has given it. */
+struct json_object *control_describe_telemetry(const struct telemetry *telemetry);
 
 #endif

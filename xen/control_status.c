@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* "status": all that is known of guests and their devices. */
 #include <json-c/json.h>
-#include <time.h>
+#include <unistd.h>
 
+#include "backend/telemetry.h"
+#include "tools/version.h"
 #include "xen/control_private.h"
 #include "xen/daemon.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
-
-static void add_number(struct json_object *object, const char *member, uint64_t value)
-{
-	json_object_object_add(object, member, json_object_new_uint64(value));
-}
-
-static void add_text(struct json_object *object, const char *member, const char *value)
-{
-	json_object_object_add(object, member, json_object_new_string(value));
-}
 
 static struct json_object *status_of_device(const struct guest_device *device)
 {
 	const struct discovery_device *description = guest_device_description(device);
 	struct json_object *object = json_object_new_object();
 
-	add_number(object, "devid", description->devid);
-	add_text(object, "state", guest_device_serves(device) ? "serving" : "starting");
+	control_add_number(object, "devid", description->devid);
+	control_add_text(object, "state", guest_device_serves(device) ? "serving" : "starting");
 	return object;
 }
 
@@ -34,20 +26,12 @@ static struct json_object *status_of_guest(const struct guest *guest)
 	const struct guest_device *device;
 	unsigned position = 0;
 
-	add_text(object, "name", guest_name(guest));
-	add_number(object, "domid", guest_domid(guest));
+	control_add_text(object, "name", guest_name(guest));
+	control_add_number(object, "domid", guest_domid(guest));
 	while ((device = guest_next_gpu(guest, &position)))
 		json_object_array_add(list, status_of_device(device));
 	json_object_object_add(object, "devices", list);
 	return object;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 int control_run_status(struct control_call *call)
@@ -64,7 +48,10 @@ int control_run_status(struct control_call *call)
 		while ((guest = daemon_next_guest(call->gpu_daemon, &position)))
 			json_object_array_add(list, status_of_guest(guest));
 	}
-	add_number(call->result, "now_ns", now_ns());
+	control_add_number(call->result, "now_ns", telemetry_now());
+	control_add_number(call->result, "started_ns", daemon_started_ns(call->gpu_daemon));
+	control_add_number(call->result, "pid", (uint64_t)getpid());
+	control_add_text(call->result, "version", GPUDOM_VERSION);
 	json_object_object_add(call->result, "guests", list);
 	return call->code ? -1 : 0;
 }

@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "backend/log.h"
+#include "backend/telemetry.h"
 #include "xen/discovery.h"
 #include "xen/guest.h"
 
@@ -14,6 +15,7 @@ struct gpu_daemon {
 	struct daemon_options options;
 	struct discovery *discovery;
 	struct guest *guests[DAEMON_GUESTS_MAX];
+	uint64_t started_ns;
 };
 
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon)
@@ -24,6 +26,11 @@ unsigned daemon_served(const struct gpu_daemon *gpu_daemon)
 		if (gpu_daemon->guests[i])
 			served += guest_served(gpu_daemon->guests[i]);
 	return served;
+}
+
+uint64_t daemon_started_ns(const struct gpu_daemon *gpu_daemon)
+{
+	return gpu_daemon->started_ns;
 }
 
 struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *position)
@@ -252,6 +259,7 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 	if (!gpu_daemon)
 		return -ENOMEM;
 	gpu_daemon->options = *options;
+	gpu_daemon->started_ns = telemetry_now();
 	error = discovery_create(&discovery, &gpu_daemon->discovery);
 	if (error) {
 		free(gpu_daemon);

@@ -4,6 +4,7 @@
 #define GPUDOM_XEN_DAEMON_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 #include "xen/config.h"
@@ -39,6 +40,9 @@ void daemon_log_statistics(const struct gpu_daemon *gpu_daemon);
 
 /* The first guest at or after *@position, which is moved past it; NULL at the end. */
 struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *position);
+
+/* CLOCK_MONOTONIC, nanoseconds: when daemon_create() was called. */
+uint64_t daemon_started_ns(const struct gpu_daemon *gpu_daemon);
 
 /* Devices that serve a guest now. */
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon);

@@ -15,6 +15,7 @@
 
 static char control_dir[] = "/tmp/gpudom-control-XXXXXX";
 static char control_path[sizeof(control_dir) + 16];
+static char argument[sizeof(control_path) + 16]; /* --control=... */
 static struct control *control;
 static struct control_options control_options;
 
@@ -37,6 +38,7 @@ static inline int set_up_control(void **state)
 	memcpy(control_dir + sizeof(control_dir) - 7, "XXXXXX", 6);
 	assert_non_null(mkdtemp(control_dir));
 	snprintf(control_path, sizeof(control_path), "%s/control", control_dir);
+	snprintf(argument, sizeof(argument), "--control=%s", control_path);
 	control_options = (struct control_options){ 0 };
 	set_up(state);
 	run_daemon(*state);
@@ -171,7 +173,7 @@ static inline void assert_refused(
 /* Runs one in a process of its own, while gpudomd goes on: its exit status. What it writes on both
  * outputs is in @output. */
 static inline int run_command(struct rig *rig, int (*run)(int argc, char **argv),
-    char *const argv[], char *output, size_t size)
+    const char *const argv[], char *output, size_t size)
 {
 	int log = memfd_create("output", MFD_CLOEXEC), status = -1, argc = 0;
 	ssize_t n;

@@ -3,6 +3,7 @@
 #include <grp.h>
 
 #include "tests/xen/control_rig.h"
+#include "tools/ctl.h"
 
 #define COMMANDS "{\"command\":\"commands\"}"
 
@@ -430,6 +431,106 @@ static void who_may_connect(void **state)
 	assert_int_equal(status.st_gid, getgid());
 }
 
+/* ---------------------------------------------------------- gpudomctl's side */
+
+static void gpudomctl_asks_for_the_status(void **state)
+{
+	const char *const all[] = { "status", "--interval=0", argument, NULL };
+	const char *const one[] = { "status", argument, "clock", NULL };
+	const char *const wrong[] = { "status", argument, "clack", NULL };
+	const char *const json[] = { "status", argument, "--json", NULL };
+	struct json_object *object;
+	struct rig *rig = *state;
+	char output[16384];
+
+	assert_int_equal(run_command(rig, ctl_status, all, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "serves no guest now"));
+	assert_int_equal(run_command(rig, ctl_status, wrong, output, sizeof(output)), 1);
+	assert_string_equal(output, "gpudomctl: gpudomd serves no guest 'clack'\n"
+				    "It serves none now.\n");
+	start_guest(rig);
+	assert_int_equal(run_command(rig, ctl_status, all, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "\nclock       2  serving"));
+	assert_int_equal(run_command(rig, ctl_status, one, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "clock (domain 2, GPU 0): serving"));
+	assert_int_equal(run_command(rig, ctl_status, wrong, output, sizeof(output)), 1);
+	assert_string_equal(output, "gpudomctl: gpudomd serves no guest 'clack'\n"
+				    "There are: clock (domain 2).\n");
+	assert_int_equal(run_command(rig, ctl_status, json, output, sizeof(output)), 0);
+	object = json_tokener_parse(output);
+	assert_int_equal(get_number(object, "pid"), getpid());
+	json_object_put(object);
+}
+
+static void gpudomctl_says_that_gpudomd_is_not_there(void **state)
+{
+	const char *const status[] = { "status", argument, NULL };
+	const char *const metrics[] = { "metrics", argument, NULL };
+	struct rig *rig = *state;
+	char output[4096], expected[256];
+
+	close_control();
+	snprintf(expected, sizeof(expected),
+	    "gpudomctl: gpudomd does not run: nobody listens at %s.\nStart it: ", control_path);
+	assert_int_equal(run_command(rig, ctl_status, status, output, sizeof(output)), 2);
+	assert_memory_equal(output, expected, strlen(expected));
+	assert_int_equal(run_command(rig, ctl_metrics, metrics, output, sizeof(output)), 2);
+	assert_memory_equal(output, expected, strlen(expected));
+	assert_non_null(strstr(output, "\ngpudom_up 0\n"));
+}
+
+static void gpudomctl_shows_pages_and_metrics(void **state)
+{
+	const char *const top[] = { "top", argument, "-b", "-n2", "--interval=0.1", NULL };
+	const char *const sorted[] = { "top", argument, "--sort=colour", NULL };
+	const char *const metrics[] = { "metrics", argument, NULL };
+	struct rig *rig = *state;
+	char output[65536];
+
+	start_guest(rig);
+	assert_int_equal(run_command(rig, ctl_top, top, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "\nclock  serving"));
+	assert_non_null(strstr(strstr(output, "\nclock  serving") + 1, "\nclock  serving"));
+	assert_int_equal(run_command(rig, ctl_top, sorted, output, sizeof(output)), 3);
+	assert_int_equal(run_command(rig, ctl_metrics, metrics, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "gpudom_up 1\n"));
+	assert_non_null(strstr(output, "\ngpudom_state{guest=\"clock\",domid=\"2\",gpu=\"0\","
+				       "state=\"serving\"} 1\n"));
+}
+
+static void metrics_replace_a_file_in_one_piece(void **state)
+{
+	char path[sizeof(control_dir) + 16], option[sizeof(path) + 16], text[64];
+	const char *const metrics[] = { "metrics", argument, option, NULL };
+	struct rig *rig = *state;
+	struct stat before, after;
+	char output[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/gpudom.prom", control_dir);
+	snprintf(option, sizeof(option), "--output=%s", path);
+	file = fopen(path, "we");
+	assert_true(fputs("old\n", file) > 0);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(run_command(rig, ctl_metrics, metrics, output, sizeof(output)), 0);
+	assert_string_equal(output, "");
+	/* Who has the old one open reads it to its end. */
+	assert_int_equal(fstat(fileno(file), &after), 0);
+	assert_int_equal(after.st_nlink, 0);
+	fclose(file);
+	file = fopen(path, "re");
+	assert_non_null(fgets(text, sizeof(text), file));
+	assert_string_equal(text, "# HELP gpudom_up 1 where gpudomd answers.\n");
+	fclose(file);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_mode & 0777, 0644);
+	/* A directory that is not there: no trace of it, and the other file stays. */
+	snprintf(option, sizeof(option), "--output=%s/no/x", control_dir);
+	assert_int_equal(run_command(rig, ctl_metrics, metrics, output, sizeof(output)), 3);
+	assert_non_null(strstr(output, "No such file or directory"));
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +551,10 @@ int main(int argc, char **argv)
 		CONTROL_TEST(a_predecessors_socket_is_replaced),
 		CONTROL_TEST(what_is_no_socket_stays),
 		CONTROL_TEST(who_may_connect),
+		CONTROL_TEST(gpudomctl_asks_for_the_status),
+		CONTROL_TEST(gpudomctl_says_that_gpudomd_is_not_there),
+		CONTROL_TEST(gpudomctl_shows_pages_and_metrics),
+		CONTROL_TEST(metrics_replace_a_file_in_one_piece),
 	};
 	int result;
 
