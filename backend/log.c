@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -16,6 +18,34 @@ void log_init(enum log_level level, const char *subject)
 {
 	log_state.level = level;
 	log_state.subject = subject;
+}
+
+void log_set_level(enum log_level level)
+{
+	log_state.level = level;
+}
+
+enum log_level log_get_level(void)
+{
+	return log_state.level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+
+	return names[level];
+}
+
+int log_level_parse(const char *name, enum log_level *level)
+{
+	for (unsigned i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++) {
+		if (strcmp(log_level_name((enum log_level)i), name) != 0)
+			continue;
+		*level = (enum log_level)i;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 static __attribute__((format(printf, 2, 0))) void log_writev(

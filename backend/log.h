@@ -18,6 +18,13 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
  * all logging) stands in front of each line, such as "guest clock". */
 void log_init(enum log_level level, const char *subject);
 
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+/* "error", "warning", "info", "debug"; -EINVAL: @name is none of these. */
+int log_level_parse(const char *name, enum log_level *level);
+const char *log_level_name(enum log_level level);
+
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -26,6 +26,7 @@
 #include "render/png.h"
 #include "render/soft.h"
 #include "render/virgl.h"
+#include "tools/worker_control.h"
 #include "tools/worker_monitor.h"
 #include "tools/worker_options.h"
 #include "tools/worker_sandbox.h"
@@ -48,6 +49,7 @@ struct worker {
 	sd_event_source *listening;
 	sd_event_source *fences;
 	struct trace trace;
+	struct worker_control control;
 	struct worker_telemetry telemetry;
 };
 
@@ -405,6 +407,22 @@ static int worker_create_device(struct worker *worker)
 	    worker->event, &worker->fences, fd, EPOLLIN, worker_on_fences, worker);
 }
 
+/* What gpudomd says at run time. */
+static int worker_listen_to_gpudomd(struct worker *worker)
+{
+	const struct worker_control_options options = {
+		.event = worker->event,
+		.trace = &worker->trace,
+		.data = worker,
+	};
+	int r = worker_control_init(&worker->control, &options, worker->options.control_fd);
+
+	if (r < 0)
+		log_error("--control-fd=%d is not a socket: %s", worker->options.control_fd,
+		    strerror(-r));
+	return r;
+}
+
 /* ---------------------------------------------------------------- containment */
 
 /* Goes on in the renderer alone (tools/worker_monitor.h). */
@@ -478,6 +496,9 @@ static int worker_init(struct worker *worker)
 	r = worker_create_device(worker);
 	if (r < 0)
 		return r;
+	r = worker_listen_to_gpudomd(worker);
+	if (r < 0)
+		return r;
 	if (worker->listen_fd >= 0)
 		return sd_event_add_io(worker->event, &worker->listening, worker->listen_fd,
 		    EPOLLIN, worker_on_connect, worker);
@@ -504,6 +525,7 @@ static void worker_finish(struct worker *worker)
 			unlink(worker->options.socket_path);
 		close(worker->listen_fd);
 	}
+	worker_control_finish(&worker->control);
 	trace_stop(&worker->trace);
 	worker_telemetry_finish(&worker->telemetry);
 	sd_event_unref(worker->event);
