@@ -26,6 +26,8 @@ PKG_CONFIG ?= pkg-config
 CLANG ?= clang
 INSTALL ?= install
 
+comma := ,
+
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1)  $@')
@@ -107,6 +109,17 @@ $(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
 		$(if $(loopback_sources),$(LOOPBACK)) $(LIB)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
+
+# The worker as a guest would have it that has taken it over (tests/compromised/compromised.h): the
+# same objects, with functions in front of some. Never installed.
+compromised_sources := $(wildcard tests/compromised/*.c)
+compromised_wraps := worker_options_parse worker_monitor_start worker_sandbox_seal soft_create virgl_create
+compromised: $(BUILD)/gpudom-worker-compromised
+$(BUILD)/gpudom-worker-compromised: $(call objects,$(main-gpudom-worker) $(compromised_sources)) $(LIB)
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(addprefix -Wl$(comma)--wrap=,$(compromised_wraps)) \
+		-Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
+.PHONY: compromised
 
 $(LIB): $(call objects,$(lib_sources))
 	@rm -f $@
