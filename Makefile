@@ -90,7 +90,9 @@ lib_sources := $(filter-out render/virgl%.c render/egl.c render/fence_queue.c,$(
 endif
 loopback_sources := $(wildcard tests/loopback/*.c)
 unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
-device_tests := $(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c))
+# With the worker as it is built for use
+release_tests := device/sandbox_test
+device_tests := $(filter-out $(release_tests),$(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c)))
 xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
 tests := $(unit_tests) $(device_tests) $(xen_tests)
 fuzzers := $(patsubst tests/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -158,7 +160,7 @@ fakes-xen/control_test := $(fake_xen)
 fakes-xen/xen_script_test := $(fake_xen) tests/xen/xen_script.c
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
-$(addprefix $(BUILD)/,$(tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
+$(addprefix $(BUILD)/,$(tests) $(release_tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -173,6 +175,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK
 
 # ---------------------------------------------------------------- tests
 
+release-test-programs: $(addprefix $(BUILD)/,$(release_tests) gpudom-worker gpudom-worker-compromised)
 test-programs: $(addprefix $(BUILD)/,$(tests) gpudom-worker gpudom-keeper)
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
@@ -185,7 +188,8 @@ test: check fuzz-check
 
 check:
 	+$(MAKE) BUILD=build/asan SANITIZE=1 test-programs
-	tests/run.sh $(addprefix build/asan/,$(tests))
+	+$(MAKE) BUILD=build/release release-test-programs
+	tests/run.sh $(addprefix build/asan/,$(tests)) $(addprefix build/release/,$(release_tests))
 
 FUZZ_SECONDS ?= 5
 fuzz-check:
@@ -208,6 +212,7 @@ bench-qemu: gpudom-worker
 	tests/system/qemu/bench.sh
 
 .PHONY: test check fuzz-check system-test demo xen-demo bench bench-qemu test-programs fuzz-programs
+.PHONY: release-test-programs
 
 # ---------------------------------------------------------------- house-keeping
 

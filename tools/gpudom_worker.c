@@ -435,10 +435,13 @@ static int worker_contain(struct worker *worker)
 		.png_dir = options->display == WORKER_DISPLAY_HEADLESS ? options->png_dir : NULL,
 		.scanouts = options->scanouts,
 	};
+	const int ours[] = { options->fd, worker->listen_fd, options->telemetry_fd,
+		options->screen_fd, options->control_fd };
 	int r;
 
 	if (options->sandbox == WORKER_SANDBOX_OFF)
 		return 0;
+	worker_sandbox_close_all_but(ours, sizeof(ours) / sizeof(ours[0]));
 	worker->sandbox = (struct worker_sandbox){
 		.mode = options->sandbox,
 		.limits = options->sandbox_limits,

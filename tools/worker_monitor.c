@@ -240,32 +240,15 @@ static int monitor_add_sources(struct monitor *monitor)
 	return r;
 }
 
-static bool monitor_keeps(const struct monitor *monitor, int fd)
-{
-	const struct worker_monitor_options *options = monitor->options;
-
-	if (fd == monitor->fd || fd == monitor->directory_fd || fd == monitor->pidfd)
-		return true;
-	for (unsigned i = 0; i < options->keep_count; i++)
-		if (options->keep[i] == fd)
-			return true;
-	return false;
-}
-
 /* The renderer alone holds its sockets: what is gone when it is gone must not live on here. */
 static void monitor_close_others(const struct monitor *monitor)
 {
-	unsigned from = STDERR_FILENO + 1;
+	const struct worker_monitor_options *options = monitor->options;
+	int keep[WORKER_MONITOR_KEEP_MAX + 3] = { monitor->fd, monitor->directory_fd,
+		monitor->pidfd };
 
-	/* Few are kept, and they are small numbers. */
-	for (unsigned fd = from; fd < 1024; fd++) {
-		if (!monitor_keeps(monitor, (int)fd))
-			continue;
-		if (fd > from)
-			close_range(from, fd - 1, 0);
-		from = fd + 1;
-	}
-	close_range(from, ~0u, 0);
+	memcpy(keep + 3, options->keep, options->keep_count * sizeof(*keep));
+	worker_sandbox_close_all_but(keep, 3 + options->keep_count);
 }
 
 /* ---------------------------------------------------------------- making two of one */

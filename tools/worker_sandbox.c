@@ -45,6 +45,21 @@ namespaces[] = {
 };
 #define NAMESPACE_COUNT (sizeof(namespaces) / sizeof(namespaces[0]))
 
+void worker_sandbox_close_all_but(const int *fds, unsigned count)
+{
+	unsigned from = STDERR_FILENO + 1, next;
+
+	do {
+		next = ~0u;
+		for (unsigned i = 0; i < count; i++)
+			if (fds[i] >= (int)from && (unsigned)fds[i] < next)
+				next = (unsigned)fds[i];
+		if (next > from)
+			close_range(from, next == ~0u ? next : next - 1, 0);
+		from = next + 1;
+	} while (next != ~0u);
+}
+
 /* ---------------------------------------------------------------- capabilities */
 
 static int get_capabilities(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])

@@ -163,6 +163,21 @@ static FILE *open_proc(pid_t pid, const char *name)
 	return file;
 }
 
+pid_t loopback_process_renderer(const struct loopback_process *process)
+{
+	char path[64];
+	int pid = 0;
+
+	snprintf(
+	    path, sizeof(path), "/proc/%d/task/%d/children", (int)process->pid, (int)process->pid);
+	FILE *file = fopen(path, "re");
+	if (file && fscanf(file, "%d", &pid) != 1)
+		pid = 0;
+	if (file)
+		fclose(file);
+	return pid ? pid : process->pid;
+}
+
 uint64_t loopback_process_cpu_ticks(pid_t pid)
 {
 	char text[1024] = "";

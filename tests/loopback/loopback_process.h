@@ -33,6 +33,9 @@ int loopback_process_connect(const struct loopback_process *process, const char 
 /* Kills it with @signal, if it still runs, and waits for its end. The wait status. */
 int loopback_process_end(struct loopback_process *process, int signal);
 
+/* Its child, where it has one (a contained worker's renderer), else itself. */
+pid_t loopback_process_renderer(const struct loopback_process *process);
+
 /* Has it ended? */
 bool loopback_process_is_running(const struct loopback_process *process);
 
