@@ -8,6 +8,9 @@
 
 /* The ids of what it makes; those of the frames are their enum bench_backing and 1. */
 #define CONTEXT 1
+#define TARGET 100
+#define VERTICES 101
+#define OBJECT 10 /* the first of its objects */
 
 static uint64_t now_ns(void)
 {
@@ -42,6 +45,34 @@ static void make_frame(struct bench_backend *backend, enum bench_backing kind)
 	    VIRTIO_GPU_RESP_OK_NODATA);
 }
 
+static void make_target(struct bench_backend *backend)
+{
+	static const float red[4] = { 1, 0, 0, 1 };
+	struct loopback_virgl *virgl = &backend->frame;
+	struct loopback_gpu *gpu = &backend->gpu;
+
+	expect(backend, "CTX_CREATE", loopback_gpu_ctx_create(gpu, CONTEXT, 0, "bench"),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	expect(backend, "RESOURCE_CREATE_3D",
+	    virgl_create_target(
+		gpu, TARGET, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, BENCH_TARGET, BENCH_TARGET),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	expect(backend, "RESOURCE_CREATE_3D", virgl_create_buffer(gpu, VERTICES, 96),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	loopback_gpu_ctx_attach(gpu, CONTEXT, TARGET);
+	loopback_gpu_ctx_attach(gpu, CONTEXT, VERTICES);
+	virgl_begin(virgl);
+	virgl_create_surface(virgl, 1, TARGET, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM);
+	virgl_set_framebuffer(virgl, 1);
+	virgl_clear(virgl, red);
+	virgl_draw_triangle(virgl, OBJECT, VERTICES, BENCH_TARGET, BENCH_TARGET, red);
+	virgl_submit(gpu, CONTEXT, virgl);
+	loopback_gpu_set_scanout(gpu, 0, TARGET, 0, 0, BENCH_TARGET, BENCH_TARGET);
+	virgl_begin(virgl);
+	virgl_clear(virgl, red);
+	virgl_draw_again(virgl, BENCH_TARGET, BENCH_TARGET);
+}
+
 int bench_backend_start(struct bench_backend *backend)
 {
 	struct loopback_options options = {
@@ -62,13 +93,12 @@ int bench_backend_start(struct bench_backend *backend)
 		goto finish_frontend;
 	loopback_gpu_init(&backend->gpu, &backend->frontend);
 	bench_display_info(backend);
-	backend->idle_rss_kib = bench_private_rss_kib(backend->process.pid);
+	backend->renderer = loopback_process_renderer(&backend->process);
+	backend->idle_rss_kib = bench_private_rss_kib(backend->renderer);
 	for (unsigned kind = 0; kind < BENCH_BACKINGS; kind++)
 		make_frame(backend, kind);
 	if (backend->has_3d)
-		expect(backend, "CTX_CREATE",
-		    loopback_gpu_ctx_create(&backend->gpu, CONTEXT, 0, "bench"),
-		    VIRTIO_GPU_RESP_OK_NODATA);
+		make_target(backend);
 	return 0;
 
 finish_frontend:
@@ -113,6 +143,19 @@ uint64_t bench_fenced_submit(struct bench_backend *backend)
 	if (backend->gpu.response.fence_id != backend->next_fence)
 		loopback_die("%s did not wait for the fence", backend->name);
 	return end - start;
+}
+
+uint64_t bench_draw_frame(struct bench_backend *backend)
+{
+	uint64_t start = now_ns();
+
+	loopback_gpu_fence_next(&backend->gpu, ++backend->next_fence);
+	expect(backend, "SUBMIT_3D", virgl_submit(&backend->gpu, CONTEXT, &backend->frame),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	expect(backend, "RESOURCE_FLUSH",
+	    loopback_gpu_flush(&backend->gpu, TARGET, 0, 0, BENCH_TARGET, BENCH_TARGET),
+	    VIRTIO_GPU_RESP_OK_NODATA);
+	return now_ns() - start;
 }
 
 uint64_t bench_transfers(struct bench_backend *backend, enum bench_backing backing, unsigned count)

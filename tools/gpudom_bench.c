@@ -25,7 +25,7 @@
 #define RSS_LIMIT_MB 40 /* beyond what EGL and virglrenderer take */
 
 /* BARE: what the machine takes without any back end, eventfds and memcpy */
-enum column { WORKER, WORKER_SOCKET, PEER, PEER_2D, BARE, COLUMNS };
+enum column { WORKER, WORKER_OPEN, WORKER_SOCKET, PEER, PEER_2D, BARE, COLUMNS };
 
 /*
  * Where guest and back end run. Left to itself the scheduler puts them now on one processor, now on
@@ -76,6 +76,10 @@ static const struct trip {
 	    "fenced_submit_1_p99", "p99", ONE_CPU, true },
 	{ bench_fenced_submit, "fenced_submit_2_p50", "empty SUBMIT_3D, two CPUs, p50",
 	    "fenced_submit_2_p99", "p99", TWO_CPUS, true },
+	{ bench_draw_frame, "frame_1_p50", "triangle and flush, one CPU, p50", "frame_1_p99", "p99",
+	    ONE_CPU, true },
+	{ bench_draw_frame, "frame_2_p50", "triangle and flush, two CPUs, p50", "frame_2_p99",
+	    "p99", TWO_CPUS, true },
 };
 
 static void place(const struct bench *bench, enum placement placement)
@@ -88,8 +92,7 @@ static void place(const struct bench *bench, enum placement placement)
 	sched_setaffinity(bench->floor.pid, sizeof(*backend), backend);
 	for (unsigned c = 0; c < BARE; c++)
 		if (bench->running[c])
-			sched_setaffinity(
-			    bench->backends[c].process.pid, sizeof(*backend), backend);
+			sched_setaffinity(bench->backends[c].renderer, sizeof(*backend), backend);
 }
 
 static void find_cpus(struct bench *bench)
@@ -216,13 +219,18 @@ static void measure_memory(struct bench *bench, uint64_t baseline_kib)
 	    bench_report_row(&bench->report, "rss_idle", "resident, connected and idle", "MB", 1);
 	struct bench_row *busy = bench_report_row(
 	    &bench->report, "rss_busy", "resident after this, with two frames", "MB", 1);
+	struct bench_row *monitor = bench_report_row(
+	    &bench->report, "rss_monitor", "and its monitor, much of it shared", "MB", 1);
 
 	for (unsigned c = 0; c < BARE; c++) {
 		struct bench_backend *backend = &bench->backends[c];
 		if (!bench->running[c])
 			continue;
 		bench_row_add(idle, c, (double)backend->idle_rss_kib / 1024);
-		bench_row_add(busy, c, (double)bench_private_rss_kib(backend->process.pid) / 1024);
+		bench_row_add(busy, c, (double)bench_private_rss_kib(backend->renderer) / 1024);
+		if (backend->renderer != backend->process.pid)
+			bench_row_add(
+			    monitor, c, (double)bench_private_rss_kib(backend->process.pid) / 1024);
 	}
 	bench_report_target(&bench->report,
 	    "idle worker's resident MB beyond EGL and virglrenderer", baseline_kib != 0,
@@ -254,6 +262,9 @@ static void judge(struct bench *bench)
 	judge_ratio(bench, "fenced empty SUBMIT_3D / vhost-user-gpu, one CPU",
 	    "fenced_submit_1_p50", WORKER, PEER, 0.5, true);
 	judge_ratio(bench, "... two CPUs", "fenced_submit_2_p50", WORKER, PEER, 0.5, true);
+	judge_ratio(bench, "a frame / without sandbox, one CPU", "frame_1_p50", WORKER, WORKER_OPEN,
+	    1.1, true);
+	judge_ratio(bench, "... two CPUs", "frame_2_p50", WORKER, WORKER_OPEN, 1.1, true);
 	judge_ratio(bench, "transfer of contiguous pages: worker / memcpy", "transfer_contiguous",
 	    WORKER, BARE, 0.8, false);
 	judge_ratio(bench, "transfer of pages apart: worker / memcpy", "transfer_scattered", WORKER,
@@ -267,6 +278,8 @@ static int start_backends(struct bench *bench)
 {
 	const char *const argvs[BARE][6] = {
 		[WORKER] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0", NULL },
+		[WORKER_OPEN] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0",
+		    "--sandbox=off", NULL },
 		[WORKER_SOCKET] = { bench->worker, "--fd={fd}", "--renderer=virgl",
 		    "--display=frontend", NULL },
 		[PEER] = { bench->peer, "--fd={fd}", "--virgl", "--render-node=/dev/null", NULL },
@@ -274,6 +287,7 @@ static int start_backends(struct bench *bench)
 	};
 	static const char *const names[COLUMNS] = {
 		[WORKER] = "gpudom-worker",
+		[WORKER_OPEN] = "no sandbox",
 		[WORKER_SOCKET] = "+display socket",
 		[PEER] = "vhost-user-gpu",
 		[PEER_2D] = "its 2D",
@@ -286,7 +300,7 @@ static int start_backends(struct bench *bench)
 		bench->backends[c] = (struct bench_backend){
 			.name = names[c],
 			.argv = argvs[c],
-			.gpu_socket = c != WORKER,
+			.gpu_socket = c != WORKER && c != WORKER_OPEN,
 			.has_3d = c != PEER_2D,
 		};
 		if (!argvs[c][0])

@@ -249,6 +249,11 @@ void virgl_draw_triangle(struct loopback_virgl *virgl, uint32_t handle, uint32_t
 	draw(virgl, handle, buffer, width, height, colour, fragment);
 }
 
+void virgl_draw_again(struct loopback_virgl *virgl, uint32_t width, uint32_t height)
+{
+	emit_draw(virgl, width, height);
+}
+
 void virgl_draw_endless(
     struct loopback_virgl *virgl, uint32_t handle, uint32_t buffer, uint32_t width, uint32_t height)
 {

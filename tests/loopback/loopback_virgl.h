@@ -54,6 +54,9 @@ void virgl_clear(struct loopback_virgl *virgl, const float colour[4]);
 void virgl_draw_triangle(struct loopback_virgl *virgl, uint32_t handle, uint32_t buffer,
     uint32_t width, uint32_t height, const float colour[4]);
 
+/* The same again, with the state that the last one has left. */
+void virgl_draw_again(struct loopback_virgl *virgl, uint32_t width, uint32_t height);
+
 /* A draw whose fragment shader would run for ever, were it not for whoever stops it. */
 void virgl_draw_endless(struct loopback_virgl *virgl, uint32_t handle, uint32_t buffer,
     uint32_t width, uint32_t height);
