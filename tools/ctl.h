@@ -10,8 +10,10 @@
 #define CTL_EXIT_ERROR 3       /* wrong options, or it could not do its work */
 
 int ctl_doctor(int argc, char **argv);
+int ctl_log_level(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);
+int ctl_trace(int argc, char **argv);
 
 #endif

@@ -12,9 +12,11 @@ static const struct ctl_command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "doctor", "say what keeps guests from being served, and how to mend it", ctl_doctor },
+	{ "log-level", "set how much is written to the log", ctl_log_level },
 	{ "status", "show the guests, what they use, and what is wrong", ctl_status },
 	{ "top", "show what guests do on their GPU now, again and again", ctl_top },
 	{ "metrics", "write all numbers for Prometheus", ctl_metrics },
+	{ "trace", "record what guests' requests go through, for Perfetto", ctl_trace },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

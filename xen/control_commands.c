@@ -21,7 +21,15 @@ static int control_run_commands(struct control_call *call);
 
 static const struct control_command commands[] = {
 	{ "commands", "", "the commands that there are", control_run_commands },
+	{ "log-level", "level, guest?", "how much gpudomd and workers, or one guest's, write",
+	    control_run_log_level },
 	{ "status", "guest?", "all that is known of guests and their devices", control_run_status },
+	{ "trace-fetch", "domid?, devid?", "the ring of a device's worker, or of gpudomd",
+	    control_run_trace_fetch },
+	{ "trace-start", "guest?, seconds?", "begin a recording, or let a guest take part",
+	    control_run_trace_start },
+	{ "trace-status", "", "the recording that is on, or was last", control_run_trace_status },
+	{ "trace-stop", "", "end the recording, and keep it", control_run_trace_stop },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

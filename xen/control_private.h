@@ -35,6 +35,14 @@ char *control_greet(const char *code, const char *message);
 void control_add_number(struct json_object *object, const char *member, uint64_t value);
 void control_add_text(struct json_object *object, const char *member, const char *value);
 
+/* ---- control_trace.c ---- */
+
+int control_run_trace_start(struct control_call *call);
+int control_run_trace_stop(struct control_call *call);
+int control_run_trace_status(struct control_call *call);
+int control_run_trace_fetch(struct control_call *call);
+int control_run_log_level(struct control_call *call);
+
 /* ---- control_status.c ---- */
 
 int control_run_status(struct control_call *call);

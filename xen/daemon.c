@@ -10,13 +10,20 @@
 #include "backend/telemetry.h"
 #include "xen/discovery.h"
 #include "xen/guest.h"
+#include "xen/tracing.h"
 
 struct gpu_daemon {
 	struct daemon_options options;
 	struct discovery *discovery;
 	struct guest *guests[DAEMON_GUESTS_MAX];
 	uint64_t started_ns;
+	struct tracing tracing;
 };
+
+struct tracing *daemon_tracing(struct gpu_daemon *gpu_daemon)
+{
+	return &gpu_daemon->tracing;
+}
 
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon)
 {
@@ -66,6 +73,8 @@ static void daemon_device_serving(void *data, uint16_t domid, unsigned devid)
 
 	log_info(
 	    "%s: GPU %u is ready, the guest may run", guest ? guest_title(*guest) : "?", devid);
+	if (guest && gpu_daemon->tracing.on && gpu_daemon->tracing.all)
+		daemon_start_trace(gpu_daemon, *guest, 0);
 	discovery_set_state(gpu_daemon->discovery, domid, devid, DISCOVERY_CONNECTED);
 	daemon_report(gpu_daemon);
 }
@@ -130,6 +139,7 @@ static struct guest_options daemon_guest_options(
 		.keep = gpu_daemon->options.keep,
 		.worker_path = gpu_daemon->options.worker_path,
 		.ioeventfd = gpu_daemon->options.ioeventfd,
+		.trace = &gpu_daemon->tracing.ring,
 		.serving = daemon_device_serving,
 		.complain = daemon_device_complains,
 		.removed = daemon_device_removed,
@@ -193,6 +203,11 @@ static bool daemon_alive(void *data, uint16_t domid)
 	struct guest **guest = daemon_find(data, domid);
 
 	return !guest || guest_is_alive(*guest);
+}
+
+static void daemon_trace_timeout(void *data)
+{
+	daemon_stop_trace(data);
 }
 
 static void daemon_xenstore_failed(void *data, int error)
@@ -260,6 +275,7 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 		return -ENOMEM;
 	gpu_daemon->options = *options;
 	gpu_daemon->started_ns = telemetry_now();
+	tracing_init(&gpu_daemon->tracing, options->event, daemon_trace_timeout, gpu_daemon);
 	error = discovery_create(&discovery, &gpu_daemon->discovery);
 	if (error) {
 		free(gpu_daemon);
@@ -277,6 +293,7 @@ static void daemon_free(struct gpu_daemon *gpu_daemon)
 {
 	discovery_publish(gpu_daemon->discovery, NULL);
 	discovery_destroy(gpu_daemon->discovery);
+	tracing_finish(&gpu_daemon->tracing);
 	free(gpu_daemon);
 }
 

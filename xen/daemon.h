@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "backend/log.h"
 #include "xen/config.h"
 #include "xen/keep.h"
 
@@ -23,6 +24,7 @@ struct daemon_options {
 
 struct gpu_daemon;
 struct guest;
+struct tracing;
 
 /* Goes on with the guests of a predecessor, connects to xenstore and publishes that it is ready.
  * Errors are logged with their cure. */
@@ -43,6 +45,18 @@ struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *p
 
 /* CLOCK_MONOTONIC, nanoseconds: when daemon_create() was called. */
 uint64_t daemon_started_ns(const struct gpu_daemon *gpu_daemon);
+
+/* ---- daemon_trace.c ---- */
+
+struct tracing *daemon_tracing(struct gpu_daemon *gpu_daemon);
+
+/* Lets @guest (NULL: all, also those that come) take part in a recording: in the one that is on, or
+ * in a new one, that ends after @seconds (0: when it is stopped). -errno. */
+int daemon_start_trace(struct gpu_daemon *gpu_daemon, struct guest *guest, unsigned seconds);
+void daemon_stop_trace(struct gpu_daemon *gpu_daemon);
+
+/* Of gpudomd and all workers that are there; or of one guest's and those that replace them. */
+void daemon_set_log_level(struct gpu_daemon *gpu_daemon, struct guest *guest, enum log_level level);
 
 /* Devices that serve a guest now. */
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon);

@@ -188,6 +188,7 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.state = state,
 		.worker_path = guest->options.worker_path,
 		.ioeventfd = guest->options.ioeventfd,
+		.trace = guest->options.trace,
 		.serving = guest_device_is_serving,
 		.complain = guest_device_complains,
 		.stopped = guest_device_has_stopped,

@@ -22,6 +22,7 @@ struct guest_options {
 	struct keep *keep;           /* not owned */
 	const char *worker_path;     /* not copied */
 	bool ioeventfd;
+	struct trace *trace; /* gpudomd's ring; not owned */
 
 	/* The device is ready: its guest may run. */
 	void (*serving)(void *data, uint16_t domid, unsigned devid);

@@ -93,6 +93,8 @@ static void guest_device_worker_lost(void *data)
 	struct guest_device *device = data;
 
 	device->kept->running = false;
+	trace_instant(
+	    device->options.trace, .type = TRACE_WORKER_LOST, .value = device->irq.trace_device);
 	if (device->state == DEVICE_SERVING)
 		device->state = DEVICE_REPLACING;
 }
@@ -135,6 +137,8 @@ static void guest_device_config_changed(void *data)
 {
 	struct guest_device *device = data;
 
+	trace_instant(
+	    device->options.trace, .type = TRACE_CONFIG_CHANGED, .value = device->irq.trace_device);
 	mmio_set_config(
 	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
 }
@@ -210,6 +214,9 @@ static void guest_device_ready(void *data)
 		return;
 	}
 	device->state = DEVICE_SERVING;
+	trace_instant(
+	    device->options.trace, .type = TRACE_WORKER_READY, .value = device->irq.trace_device);
+	guest_device_tell_again(device);
 	if (device->worker.adopted) {
 		mmio_set_config(&device->mmio, frontend_config(device->worker.frontend),
 		    VHOST_USER_CONFIG_MAX, true);
@@ -403,7 +410,7 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	}
 	device->options = *options;
 	device->kept = options->state;
-	device->pending_vcpu = -1;
+	device->pending_vcpu = device->trace_fd = device->log_level = -1;
 	device_eventfds_init(&device->fds);
 	guest_device_init_health(device);
 	guest_device_init_worker(device);
@@ -413,6 +420,8 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	}
 	device->worker.options.name = device->health.options.name = device->name;
 	irq_init(&device->irq, options->server, device->name, device->kept->device.irq);
+	irq_set_trace(&device->irq, options->trace,
+	    trace_device(device->kept->device.domid, device->kept->device.devid));
 	guest_device_init_mmio(device, 0, 0);
 	error = guest_device_set_up(device);
 	if (error)
@@ -437,6 +446,7 @@ void guest_device_stop(struct guest_device *device)
 
 static void guest_device_free(struct guest_device *device)
 {
+	guest_device_forget_trace(device);
 	device_eventfds_close(&device->fds);
 	config_arguments_free(device->options.worker_arguments);
 	free(device->name);

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "backend/log.h"
+#include "backend/trace.h"
 #include "xen/discovery.h"
 #include "xen/guest_state.h"
 #include "xen/ioreq.h"
@@ -29,6 +31,7 @@ struct guest_device_options {
 	const char *worker_path; /* not copied */
 	char **worker_arguments; /* taken over, also on failure; see config_arguments() */
 	bool ioeventfd;          /* let the kernel take kicks where it can */
+	struct trace *trace;     /* gpudomd's ring; not owned */
 
 	/* The worker is ready: the guest may run. */
 	void (*serving)(void *data, struct guest_device *device);
@@ -61,6 +64,20 @@ bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), 
 
 /* One line for scripts; gpudomd(8) says what it means. */
 void guest_device_log_statistics(const struct guest_device *device);
+
+/* ---- guest_device_trace.c ---- */
+
+/* Its worker writes a new ring from now on, and so do its successors. -errno. */
+int guest_device_start_trace(struct guest_device *device);
+/* The ring stays readable. */
+void guest_device_stop_trace(struct guest_device *device);
+bool guest_device_is_traced(const struct guest_device *device);
+/* Of the ring; not the caller's. -1: there is none. */
+int guest_device_trace_fd(const struct guest_device *device);
+void guest_device_forget_trace(struct guest_device *device);
+
+/* Of its worker's log. */
+void guest_device_set_log_level(struct guest_device *device, enum log_level level);
 
 /* Is its worker there, and ready? */
 bool guest_device_serves(const struct guest_device *device);

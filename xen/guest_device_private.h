@@ -47,6 +47,10 @@ struct guest_device {
 	uint64_t reads, writes; /* of registers */
 	uint64_t calls_forwarded, replacements;
 
+	int trace_fd;  /* of its worker's ring; -1: none */
+	bool tracing;  /* into that */
+	int log_level; /* of its worker, set at run time; -1: as it was started */
+
 	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
 	struct ioreq_access held[HELD_MAX]; /* waiting for the device, in order */
 	unsigned held_count;
@@ -56,6 +60,11 @@ struct guest_device {
 
 /* A new worker with an empty device, for a reset that is pending. False: it cannot be started. */
 bool guest_device_restart(struct guest_device *device);
+
+/* ---- guest_device_trace.c ---- */
+
+/* A new worker serves it: says to that what was said to the last one. */
+void guest_device_tell_again(struct guest_device *device);
 
 /* ---- guest_device_registers.c ---- */
 

@@ -155,6 +155,8 @@ static bool guest_device_on_reset(void *data)
 {
 	struct guest_device *device = data;
 
+	trace_instant(
+	    device->options.trace, .type = TRACE_RESET, .value = device->irq.trace_device);
 	switch (device->state) {
 	case DEVICE_SERVING:
 		if (!device->kept->running)
@@ -197,7 +199,11 @@ static void guest_device_on_notify(void *data, unsigned index)
 {
 	struct guest_device *device = data;
 
+	uint64_t begin = trace_begin(device->options.trace);
+
 	eventfd_write(device->fds.kicks[index], 1);
+	trace_end(device->options.trace, begin, .type = TRACE_REGISTER_KICK,
+	    .queue = (uint8_t)index, .value = device->irq.trace_device);
 }
 
 static void guest_device_on_set_irq(void *data, bool level)

@@ -11,6 +11,12 @@ void irq_init(struct irq_line *line, struct ioreq_server *server, const char *na
 	*line = (struct irq_line){ .server = server, .name = name, .irq = irq, .call_fd = -1 };
 }
 
+void irq_set_trace(struct irq_line *line, struct trace *trace, uint64_t device)
+{
+	line->trace = trace;
+	line->trace_device = device;
+}
+
 int irq_route(struct irq_line *line, int fd)
 {
 	int error = privcmd_set_irqfd(
@@ -33,6 +39,8 @@ void irq_finish(struct irq_line *line)
 
 void irq_set(struct irq_line *line, bool level)
 {
+	uint64_t begin = trace_begin(line->trace);
+
 	/* Each rise counts (the line is an edge, and Xen queues it). Of a fall only the first one
 	 * does, but with irqfd we do not know which that is. */
 	if (!level && !line->high && line->call_fd < 0)
@@ -43,6 +51,7 @@ void irq_set(struct irq_line *line, bool level)
 		    strerror(errno));
 		return;
 	}
+	trace_end(line->trace, begin, .type = TRACE_IRQ, .arg = level, .value = line->trace_device);
 	line->high = level;
 	if (level)
 		line->raised++;
