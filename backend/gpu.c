@@ -61,6 +61,8 @@ static void gpu_drain_queue(struct virtio_device *device, unsigned index)
 {
 	struct gpu *gpu = gpu_from_device(device);
 
+	if (index == GPU_QUEUE_CONTROL)
+		gpu_flow_end(gpu);
 	gpu_batch_begin(gpu);
 	gpu_display_info_drain(gpu, index);
 	gpu_request_drain(gpu, index);
@@ -71,6 +73,7 @@ static void gpu_reset(struct virtio_device *device)
 {
 	struct gpu *gpu = gpu_from_device(device);
 
+	gpu_flow_end(gpu);
 	gpu_batch_begin(gpu);
 	gpu_display_info_reset(gpu);
 	gpu_scanout_reset(gpu);
@@ -81,7 +84,7 @@ static void gpu_reset(struct virtio_device *device)
 	gpu_resource_reset(gpu);
 	/* Of the fences that the renderer has forgotten nobody waits */
 	gpu_timeline_forget(gpu, &gpu->timeline);
-	gpu->timeline.fenced_work = gpu->work;
+	gpu_flow_reset(gpu);
 	gpu->events_read = 0;
 	gpu_ledger_clear(gpu);
 	gpu_batch_end(gpu);
@@ -143,7 +146,7 @@ int gpu_create(const struct gpu_options *options, struct virtio_device **device)
 	gpu->renderer = options->renderer;
 	gpu->display = options->display;
 	gpu->scanout_count = options->scanouts;
-	gpu->limits = options->limits;
+	gpu_set_limits(&gpu->base, &options->limits);
 	gpu->guest = options->guest ? options->guest : "";
 	TAILQ_INIT(&gpu->requests);
 	TAILQ_INIT(&gpu->flushes);

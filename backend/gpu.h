@@ -10,29 +10,10 @@
 #include <stdint.h>
 
 #include "backend/display.h"
+#include "backend/gpu_limits.h"
 #include "backend/renderer.h"
 #include "backend/telemetry.h"
 #include "backend/virtio_device.h"
-
-/* What one guest may have at once; the request that would exceed one is answered
- * with ERR_OUT_OF_MEMORY. */
-struct gpu_limits {
-	uint32_t resources;
-	uint32_t contexts;
-	uint32_t fences;        /* requests that wait for one */
-	uint64_t host_bytes;    /* of resources, estimated from their size and format */
-	uint64_t backing_bytes; /* guest pages that stay mapped, each a whole one */
-	uint32_t command_bytes; /* of one request */
-};
-#define GPU_LIMITS_DEFAULT                      \
-	((struct gpu_limits){                   \
-	    .resources = 65536,                 \
-	    .contexts = 256,                    \
-	    .fences = 4096,                     \
-	    .host_bytes = UINT64_C(4) << 30,    \
-	    .backing_bytes = UINT64_C(1) << 30, \
-	    .command_bytes = 4u << 20,          \
-	})
 
 struct gpu_options {
 	struct renderer *renderer; /* not owned, outlives the device */
@@ -47,11 +28,16 @@ struct gpu_statistics {
 	uint64_t commands, errors, frames /* flushes shown */, fences;
 	uint64_t batches;                                        /* in which the commands came */
 	uint64_t resources, contexts, host_bytes, backing_bytes; /* at present */
+	uint64_t attachments, maps;
+	uint64_t throttled_ns; /* for which requests waited for a cap */
 	uint64_t fences_pending;
 };
 
 /* The device takes over renderer->listener and display->listener. -ENOMEM, -EINVAL. */
 int gpu_create(const struct gpu_options *options, struct virtio_device **device);
+
+/* Holds from the next request on; what the guest has beyond a quota it keeps. */
+void gpu_set_limits(struct virtio_device *device, const struct gpu_limits *limits);
 
 void gpu_get_statistics(struct virtio_device *device, struct gpu_statistics *statistics);
 

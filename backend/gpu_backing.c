@@ -62,7 +62,10 @@ static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command,
 			    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, "entry %u is empty", i);
 	}
 	size = backing_page_bytes(entries, entry_count);
-	if (size > gpu->limits.backing_bytes - gpu->statistics.backing_bytes)
+	if (gpu->statistics.maps >= gpu->limits.maps)
+		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+		    "%u resources have pages already, the quota", gpu->limits.maps);
+	if (size > gpu_quota_left(gpu->limits.backing_bytes, gpu->statistics.backing_bytes))
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
 		    "%llu more bytes of guest memory would exceed the quota of %llu",
 		    (unsigned long long)size, (unsigned long long)gpu->limits.backing_bytes);
@@ -74,6 +77,7 @@ static uint32_t backing_map(struct gpu *gpu, const struct gpu_command *command,
 	}
 	resource->backing_bytes = size;
 	gpu->statistics.backing_bytes += size;
+	gpu->statistics.maps++;
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
@@ -82,6 +86,7 @@ void gpu_backing_unmap(struct gpu *gpu, struct gpu_resource *resource)
 	if (!resource->backing)
 		return;
 	gpu->statistics.backing_bytes -= resource->backing_bytes;
+	gpu->statistics.maps--;
 	memory_unmap(gpu->base.memory, resource->backing);
 	resource->backing = NULL;
 }

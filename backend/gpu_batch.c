@@ -81,6 +81,7 @@ static void batch_add(struct gpu_batch *batch, uint64_t copied)
 static int batch_fill(struct gpu *gpu, struct virtqueue *queue)
 {
 	struct gpu_batch *batch = &gpu->requests_taken;
+	const unsigned most = gpu_flow_batch(gpu);
 	int taken = 1;
 
 	batch->count = batch->readable_count = batch->writable_count = 0;
@@ -88,6 +89,9 @@ static int batch_fill(struct gpu *gpu, struct virtqueue *queue)
 	for (;;) {
 		uint64_t copied;
 
+		/* What was taken off the queue and left has to go first */
+		if (!batch->left && batch->count >= most)
+			return 1;
 		if (!batch->left)
 			taken = virtqueue_pop(queue, &batch->chain);
 		if (taken <= 0)

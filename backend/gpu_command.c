@@ -403,16 +403,22 @@ bool gpu_queue_process(struct virtio_device *device, unsigned index)
 {
 	struct gpu *gpu = gpu_from_device(device);
 	struct virtqueue *queue = &device->queues[index];
-	int taken;
+	bool may_take = true;
+	int taken = 0;
 
 	virtqueue_disable_notifications(queue);
 	gpu_batch_begin(gpu);
 	/* A queue's worth at most, as no head returns to the driver before the batch's end */
 	do {
+		/* A request that was taken and left by a batch belongs to the next one */
+		if (index == GPU_QUEUE_CONTROL && !gpu->requests_taken.left)
+			may_take = gpu_flow_may_take(gpu);
+		if (!may_take)
+			break;
 		taken = gpu_batch_take(gpu, queue);
 		for (unsigned i = 0; i < gpu->requests_taken.count; i++)
 			command_run(gpu, index, &gpu->requests_taken.requests[i]);
 	} while (taken > 0);
 	gpu_batch_end(gpu);
-	return taken >= 0 && virtqueue_enable_notifications(queue);
+	return may_take && taken >= 0 && virtqueue_enable_notifications(queue);
 }

@@ -42,6 +42,7 @@ struct gpu_timeline *gpu_context_timeline(struct gpu_context *context, uint8_t r
 static void context_release(struct gpu *gpu, struct gpu_context *context)
 {
 	id_table_remove(&gpu->contexts, context->entry.id);
+	gpu_attachment_release_context(gpu, context);
 	for (unsigned i = 0; i < GPU_RINGS_MAX; i++) {
 		if (context->rings[i])
 			gpu_timeline_finish(gpu, context->rings[i]);
@@ -127,45 +128,6 @@ uint32_t gpu_ctx_destroy(struct gpu *gpu, struct gpu_command *command)
 	gpu->renderer->impl->destroy_context(gpu->renderer, context->entry.id);
 	context_release(gpu, context);
 	return VIRTIO_GPU_RESP_OK_NODATA;
-}
-
-/* The checks that CTX_ATTACH_RESOURCE and CTX_DETACH_RESOURCE share. */
-static uint32_t ctx_resource_check(struct gpu *gpu, const struct gpu_command *command)
-{
-	const struct virtio_gpu_ctx_resource *request = command->data;
-
-	if (!gpu_context_find(gpu, command->hdr.ctx_id))
-		return no_such_context(gpu, command);
-	if (!gpu_resource_find(gpu, request->resource_id))
-		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
-		    "there is no resource %u", request->resource_id);
-	return VIRTIO_GPU_RESP_OK_NODATA;
-}
-
-uint32_t gpu_ctx_attach_resource(struct gpu *gpu, struct gpu_command *command)
-{
-	const struct virtio_gpu_ctx_resource *request = command->data;
-	uint32_t type = ctx_resource_check(gpu, command);
-	int error;
-
-	if (type != VIRTIO_GPU_RESP_OK_NODATA)
-		return type;
-	error = gpu->renderer->impl->attach_resource(
-	    gpu->renderer, command->hdr.ctx_id, request->resource_id);
-	if (error < 0)
-		return gpu_command_fail(gpu, command, error, "the renderer refused");
-	return VIRTIO_GPU_RESP_OK_NODATA;
-}
-
-uint32_t gpu_ctx_detach_resource(struct gpu *gpu, struct gpu_command *command)
-{
-	const struct virtio_gpu_ctx_resource *request = command->data;
-	uint32_t type = ctx_resource_check(gpu, command);
-
-	if (type == VIRTIO_GPU_RESP_OK_NODATA)
-		gpu->renderer->impl->detach_resource(
-		    gpu->renderer, command->hdr.ctx_id, request->resource_id);
-	return type;
 }
 
 uint32_t gpu_submit_3d(struct gpu *gpu, struct gpu_command *command)

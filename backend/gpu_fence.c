@@ -66,6 +66,27 @@ static struct gpu_timeline *timeline_find(
 	return make ? gpu_context_timeline(context, ring_idx) : context->rings[ring_idx];
 }
 
+/* A fence behind all that was submitted so far. 0, or the renderer's -errno: nobody needs to wait
+ * for it then. */
+static int timeline_make_fence(struct gpu *gpu, struct gpu_timeline *timeline)
+{
+	const uint64_t fence = ++gpu->fence_serial;
+	int done;
+
+	if (timeline->retired == timeline->last_fence)
+		gpu_telemetry_fence(gpu);
+	gpu_flow_busy(gpu);
+	timeline->fenced_work = *timeline->work;
+	timeline->last_fence = fence;
+	gpu_flow_fence_made(gpu, timeline);
+	PROBE(fence_created, gpu->guest, timeline->id.ctx_id, timeline->id.ring_idx, fence);
+	/* The renderer may call gpu_fence_retired() from within */
+	done = gpu->renderer->impl->create_fence(gpu->renderer, &timeline->id, fence);
+	if (done)
+		gpu_fence_retired(gpu, &timeline->id, fence);
+	return done < 0 ? done : 0;
+}
+
 int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
     struct gpu_timeline **timeline_out, uint64_t *fence)
 {
@@ -87,16 +108,14 @@ int gpu_fence_create(struct gpu *gpu, const struct gpu_command *command,
 	if (timeline->fenced_work == *timeline->work)
 		return 0; /* the last fence stands for this one, too */
 
-	/* The renderer may call gpu_fence_retired() from within */
-	timeline->fenced_work = *timeline->work;
-	if (timeline->retired == timeline->last_fence)
-		gpu_telemetry_fence(gpu);
-	*fence = timeline->last_fence = ++gpu->fence_serial;
-	PROBE(fence_created, gpu->guest, timeline->id.ctx_id, timeline->id.ring_idx, *fence);
-	done = gpu->renderer->impl->create_fence(gpu->renderer, &timeline->id, *fence);
-	if (done)
-		gpu_fence_retired(gpu, &timeline->id, *fence);
-	return done < 0 ? done : 0;
+	done = timeline_make_fence(gpu, timeline);
+	*fence = timeline->last_fence;
+	return done;
+}
+
+void gpu_fence_make_own(struct gpu *gpu)
+{
+	timeline_make_fence(gpu, &gpu->timeline);
 }
 
 /* ---------------------------------------------------------------- requests */
@@ -255,11 +274,19 @@ void gpu_timeline_finish(struct gpu *gpu, struct gpu_timeline *timeline)
 	gpu_timeline_forget(gpu, timeline);
 }
 
+static void timeline_set_retired(struct gpu *gpu, struct gpu_timeline *timeline, uint64_t fence)
+{
+	timeline->retired = fence;
+	gpu_telemetry_retired(gpu, fence == timeline->last_fence);
+	gpu_flow_busy(gpu);
+	gpu_flow_fence_retired(gpu, timeline);
+}
+
 void gpu_timeline_forget(struct gpu *gpu, struct gpu_timeline *timeline)
 {
 	if (timeline->retired != timeline->last_fence)
-		gpu_telemetry_retired(gpu, true);
-	timeline->retired = timeline->last_fence;
+		timeline_set_retired(gpu, timeline, timeline->last_fence);
+	timeline->fenced_work = *timeline->work;
 }
 
 void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t fence)
@@ -273,8 +300,7 @@ void gpu_fence_retired(void *data, const struct renderer_timeline *id, uint64_t 
 	PROBE(fence_retired, gpu->guest, id->ctx_id, id->ring_idx, fence);
 	if (trace_on(gpu->base.trace))
 		note_all_retired(gpu, timeline, timeline->retired, fence);
-	timeline->retired = fence;
-	gpu_telemetry_retired(gpu, fence == timeline->last_fence);
+	timeline_set_retired(gpu, timeline, fence);
 	gpu_batch_begin(gpu);
 	timeline_advance(gpu, timeline);
 	gpu_batch_end(gpu);

@@ -9,9 +9,12 @@
  *   gpu_resource.c      resources, their quota, transfers
  *   gpu_backing.c       guest pages behind resources
  *   gpu_context.c       contexts, command streams, capability sets
+ *   gpu_attachment.c    resources attached to contexts
  *   gpu_scanout.c       scan-outs and flushes
  *   gpu_cursor.c        the cursor queue's commands
  *   gpu_display_info.c  modes and EDIDs
+ *   gpu_flow.c          caps: whether more may be taken from the control queue now
+ *   gpu_throttle.c      ... and its arithmetic of time
  *   gpu_batch.c         takes requests from the queues
  *   gpu_ledger.c        what a successor needs to know
  *   gpu_recover.c       a successor's first act
@@ -26,6 +29,7 @@
 #include <sys/queue.h>
 
 #include "backend/gpu.h"
+#include "backend/gpu_throttle.h"
 #include "backend/id_table.h"
 #include "backend/log.h"
 
@@ -142,14 +146,23 @@ struct gpu_resource {
 	uint64_t host_bytes;                /* its share of the quota */
 	struct memory_map *backing; /* NULL: none. A blob without is unknown to the renderer */
 	uint64_t backing_bytes;     /* its share of that quota, in whole pages */
+	LIST_HEAD(, gpu_attachment) attachments;
 	bool has_uuid;
 	uint8_t uuid[16];
 };
 
 struct gpu_context {
 	struct id_entry entry;
+	struct id_table attachments;
 	uint64_t work; /* command streams executed */
 	struct gpu_timeline *rings[GPU_RINGS_MAX];
+};
+
+/* A resource's place in a context. */
+struct gpu_attachment {
+	struct id_entry entry; /* in the context; the resource's id */
+	struct gpu_context *context;
+	LIST_ENTRY(gpu_attachment) of_resource;
 };
 
 struct gpu_source {
@@ -168,6 +181,16 @@ struct gpu_scanout {
 
 struct gpu_capset {
 	uint32_t id, max_version, max_size;
+};
+
+/* Caps (gpu_flow.c). */
+struct gpu_flow {
+	struct gpu_throttle throttle;
+	/* Command streams: gpu.work up to work_done is known to be finished; when the fence mark of
+	 * the global timeline has retired (0: none is waited for), up to mark_work is */
+	uint64_t work_done, mark, mark_work;
+	bool stopped; /* requests wait in the control queue, since then: */
+	uint64_t stopped_at;
 };
 
 struct gpu {
@@ -199,6 +222,7 @@ struct gpu {
 	uint64_t work;                /* command streams executed, of all contexts */
 	struct gpu_timeline timeline; /* the global one */
 	uint64_t fence_serial, flush_serial;
+	struct gpu_flow flow;
 	struct gpu_request_list requests, flushes;
 	struct gpu_request_list unused; /* allocated before, kept for the next ones */
 
@@ -214,6 +238,12 @@ struct gpu {
 	uint32_t unshown;                         /* outputs with a flush that is not (bits) */
 	struct log_limit log;
 };
+
+/* What is left of a quota, which may have become less than what is in use. */
+static inline uint64_t gpu_quota_left(uint64_t quota, uint64_t used)
+{
+	return quota > used ? quota - used : 0;
+}
 
 static inline struct gpu *gpu_from_device(struct virtio_device *device)
 {
@@ -271,6 +301,9 @@ bool gpu_fence_wanted(const struct gpu_command *command);
 /* Does it name a timeline of a context? */
 bool gpu_fence_has_ring(const struct gpu *gpu, const struct gpu_command *command);
 
+/* A fence behind all work so far that no request waits for. */
+void gpu_fence_make_own(struct gpu *gpu);
+
 /* May this request be executed, as far as its fence goes? RESP_OK_NODATA, or an error. */
 uint32_t gpu_fence_check(struct gpu *gpu, struct gpu_command *command);
 
@@ -322,6 +355,12 @@ void gpu_context_reset(struct gpu *gpu);
 struct gpu_timeline *gpu_context_timeline(struct gpu_context *context, uint8_t ring_idx);
 void gpu_capsets_init(struct gpu *gpu);
 
+/* ---------------------------------------------------------------- gpu_attachment.c */
+
+/* It goes away, and what is attached to it. */
+void gpu_attachment_release_context(struct gpu *gpu, struct gpu_context *context);
+void gpu_attachment_release_resource(struct gpu *gpu, struct gpu_resource *resource);
+
 /* ---------------------------------------------------------------- gpu_scanout.c, gpu_cursor.c */
 
 /* The resource goes away: its scan-outs are disabled. */
@@ -370,6 +409,20 @@ void gpu_telemetry_modes(struct gpu *gpu);
 void gpu_telemetry_scanout(struct gpu *gpu, unsigned index, uint32_t width, uint32_t height);
 void gpu_telemetry_flush(struct gpu *gpu, unsigned index);
 void gpu_telemetry_shown(struct gpu *gpu, unsigned index);
+/* ---------------------------------------------------------------- gpu_flow.c */
+
+/* May requests be taken from the control queue? If not, it is processed again when they may. */
+bool gpu_flow_may_take(struct gpu *gpu);
+/* How many at a time, so that what is taken then does not go far beyond a cap. */
+unsigned gpu_flow_batch(const struct gpu *gpu);
+void gpu_flow_frame(struct gpu *gpu, unsigned scanout);
+/* After gpu->busy_timelines has changed. */
+void gpu_flow_busy(struct gpu *gpu);
+/* After timeline->last_fence, timeline->retired have changed. */
+void gpu_flow_fence_made(struct gpu *gpu, const struct gpu_timeline *timeline);
+void gpu_flow_fence_retired(struct gpu *gpu, const struct gpu_timeline *timeline);
+void gpu_flow_end(struct gpu *gpu); /* the control queue stops */
+void gpu_flow_reset(struct gpu *gpu);
 
 /* ---------------------------------------------------------------- gpu_batch.c */
 

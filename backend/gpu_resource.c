@@ -33,7 +33,7 @@ static uint32_t resource_add(struct gpu *gpu, const struct gpu_command *command,
 	if (gpu->resources.count >= gpu->limits.resources)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
 		    "there are %u resources already, the quota", gpu->limits.resources);
-	if (host_bytes > gpu->limits.host_bytes - gpu->statistics.host_bytes)
+	if (host_bytes > gpu_quota_left(gpu->limits.host_bytes, gpu->statistics.host_bytes))
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
 		    "%llu more bytes would exceed the quota of %llu",
 		    (unsigned long long)host_bytes, (unsigned long long)gpu->limits.host_bytes);
@@ -52,6 +52,7 @@ static uint32_t resource_add(struct gpu *gpu, const struct gpu_command *command,
 static void resource_release(struct gpu *gpu, struct gpu_resource *resource)
 {
 	id_table_remove(&gpu->resources, resource->entry.id);
+	gpu_attachment_release_resource(gpu, resource);
 	gpu_backing_unmap(gpu, resource);
 	gpu->statistics.host_bytes -= resource->host_bytes;
 	free(resource);

@@ -261,6 +261,7 @@ uint32_t gpu_resource_flush(struct gpu *gpu, struct gpu_command *command)
 		if (!(shown_on & 1u << i))
 			continue;
 		gpu_telemetry_flush(gpu, i);
+		gpu_flow_frame(gpu, i);
 		gpu->display->impl->flush(gpu->display, i, &damage[i], command->flush_serial);
 	}
 	return VIRTIO_GPU_RESP_OK_NODATA;

@@ -41,6 +41,7 @@ void gpu_telemetry_publish(struct gpu *gpu)
 	counters->batches = before->batches + statistics->batches;
 	counters->errors = before->errors + statistics->errors;
 	counters->fences = before->fences + statistics->fences;
+	counters->throttled_ns = before->throttled_ns + statistics->throttled_ns;
 	gpu->telemetry->levels = (struct telemetry_levels){
 		.resources = gpu->resources.count,
 		.contexts = gpu->contexts.count,

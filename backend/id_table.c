@@ -4,22 +4,40 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define ID_TABLE_BITS_MIN 6
 #define ID_TABLE_BITS_MAX 20
 
-static uint32_t id_table_hash(uint32_t id, uint32_t bits)
+/* Multiply-shift hashing (Dietzfelbinger): for a random multiplier and summand, two ids share one
+ * of 2^n buckets with a probability of 2^-n, whoever has chosen them. */
+static uint32_t id_table_hash(const struct id_table *table, uint32_t id, uint32_t bits)
 {
-	return (id * UINT32_C(2654435769)) >> (32 - bits); /* Fibonacci hashing */
+	return (uint32_t)((table->multiplier * id + table->summand) >> (64 - bits));
+}
+
+static int id_table_seed(struct id_table *table)
+{
+	uint64_t seed[2];
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		return -errno;
+	table->multiplier = seed[0] | 1;
+	table->summand = seed[1];
+	return 0;
 }
 
 static int id_table_grow(struct id_table *table)
 {
 	const uint32_t bits = table->bits ? table->bits + 1 : ID_TABLE_BITS_MIN;
 	struct id_entry **buckets;
+	int r;
 
 	if (bits > ID_TABLE_BITS_MAX)
 		return 0;
+	r = table->buckets ? 0 : id_table_seed(table);
+	if (r < 0)
+		return r;
 	buckets = calloc((size_t)1 << bits, sizeof(struct id_entry *));
 	if (!buckets)
 		return table->buckets ? 0 : -ENOMEM; /* longer chains will do */
@@ -27,7 +45,7 @@ static int id_table_grow(struct id_table *table)
 		struct id_entry *entry = table->buckets[i], *next;
 
 		for (; entry; entry = next) {
-			struct id_entry **head = &buckets[id_table_hash(entry->id, bits)];
+			struct id_entry **head = &buckets[id_table_hash(table, entry->id, bits)];
 
 			next = entry->next;
 			entry->next = *head;
@@ -54,7 +72,7 @@ int id_table_insert(struct id_table *table, struct id_entry *entry, uint32_t id)
 			return r;
 	}
 	assert(table->buckets);
-	bucket = id_table_hash(id, table->bits);
+	bucket = id_table_hash(table, id, table->bits);
 	if (bucket < table->scan)
 		table->scan = bucket;
 	head = &table->buckets[bucket];
@@ -71,7 +89,7 @@ struct id_entry *id_table_find(const struct id_table *table, uint32_t id)
 
 	if (!table->buckets)
 		return NULL;
-	entry = table->buckets[id_table_hash(id, table->bits)];
+	entry = table->buckets[id_table_hash(table, id, table->bits)];
 	while (entry && entry->id != id)
 		entry = entry->next;
 	return entry;
@@ -83,7 +101,7 @@ struct id_entry *id_table_remove(struct id_table *table, uint32_t id)
 
 	if (!table->buckets)
 		return NULL;
-	link = &table->buckets[id_table_hash(id, table->bits)];
+	link = &table->buckets[id_table_hash(table, id, table->bits)];
 	while (*link && (*link)->id != id)
 		link = &(*link)->next;
 	entry = *link;

@@ -12,13 +12,16 @@ struct id_entry {
 
 /* Zero-initialise it. */
 struct id_table {
+	uint64_t multiplier, summand; /* of the hash: a secret, or a guest could choose ids that all
+					 lie in one bucket */
 	struct id_entry **buckets;
 	uint32_t bits;  /* of the number of buckets */
 	uint32_t count; /* entries */
 	uint32_t scan;  /* the buckets before it are empty */
 };
 
-/* Adds @entry under @id, which must not be in use. -ENOMEM. */
+/* Adds @entry under @id, which must not be in use. -ENOMEM, or what getrandom(2) gave
+ * for the first one. */
 int id_table_insert(struct id_table *table, struct id_entry *entry, uint32_t id);
 /* NULL: none. */
 struct id_entry *id_table_find(const struct id_table *table, uint32_t id);

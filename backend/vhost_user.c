@@ -540,8 +540,9 @@ int vhost_user_create(const struct vhost_user_options *options, int fd, struct v
 	user->options.event = sd_event_ref(options->event);
 	device->queues = user->queues;
 	device->memory = NULL;
-	device->host =
-	    (struct virtio_host){ .config_changed = vhost_user_config_changed, .data = user };
+	device->host = (struct virtio_host){ .config_changed = vhost_user_config_changed,
+		.wake_queue = vhost_user_wake_queue,
+		.data = user };
 	*to = user;
 	return 0;
 

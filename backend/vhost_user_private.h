@@ -23,6 +23,7 @@
 struct vhost_user_vring {
 	struct vhost_user *user;
 	sd_event_source *kick; /* owns its descriptor */
+	sd_event_source *wake; /* NULL until the device asks to be woken */
 	bool enabled;          /* by SET_VRING_ENABLE */
 	bool addressed;        /* the addresses are known */
 	bool due;              /* to be processed once the message is answered */
@@ -72,6 +73,8 @@ void vhost_user_reset(struct vhost_user *user);
 
 /* Processes the queue if it is started and enabled. */
 void vhost_user_process(struct vhost_user *user, unsigned index);
+/* virtio_host.wake_queue() */
+void vhost_user_wake_queue(void *data, unsigned index, uint64_t at_ns);
 /* Starts all queues that have become ready. 0, or 1 where a guest's rings cannot be used. */
 int vhost_user_start_queues(struct vhost_user *user);
 /* Drains, stops, forgets the kick. */

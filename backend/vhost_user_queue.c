@@ -20,21 +20,66 @@ static bool vhost_user_enabled(const struct vhost_user *user, unsigned index)
 	       !(user->features & (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES));
 }
 
+/* An eventfd whose counter is at its end, the only error, is readable as well. */
+static void vhost_user_kick(struct vhost_user_vring *vring)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(sd_event_source_get_io_fd(vring->kick), &one, sizeof(one));
+
+	(void)n;
+}
+
 void vhost_user_process(struct vhost_user *user, unsigned index)
 {
 	const struct virtqueue *queue = &user->queues[index];
 	struct vhost_user_vring *vring = &user->vrings[index];
-	const uint64_t one = 1;
-	ssize_t n;
 
 	vring->due = false;
 	if (!queue->started || queue->broken || !vhost_user_enabled(user, index) ||
 	    !user->device->impl->process_queue(user->device, index))
 		return;
-	/* The rest in the next round of the event loop: kick ourselves. An eventfd whose counter is
-	 * at its end, the only error, is readable as well. */
-	n = write(sd_event_source_get_io_fd(vring->kick), &one, sizeof(one));
-	(void)n;
+	/* The rest in the next round of the event loop */
+	vhost_user_kick(vring);
+}
+
+static void vhost_user_run(struct vhost_user *user, unsigned index)
+{
+	user->depth++;
+	vhost_user_process(user, index);
+	user->depth--;
+	if (user->destroyed)
+		vhost_user_destroy(user);
+}
+
+static int vhost_user_woken(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct vhost_user_vring *vring = data;
+
+	vhost_user_run(vring->user, (unsigned)(vring - vring->user->vrings));
+	return 0;
+}
+
+void vhost_user_wake_queue(void *data, unsigned index, uint64_t at_ns)
+{
+	struct vhost_user *user = data;
+	struct vhost_user_vring *vring = &user->vrings[index];
+	const uint64_t usec = (at_ns + 999) / 1000;
+	int error;
+
+	if (!vring->kick)
+		return;
+	if (!at_ns)
+		error = -EAGAIN;
+	else if (!vring->wake)
+		error = sd_event_add_time(user->options.event, &vring->wake, CLOCK_MONOTONIC, usec,
+		    1, vhost_user_woken, vring);
+	else
+		error = sd_event_source_set_time(vring->wake, usec);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(vring->wake, SD_EVENT_ONESHOT);
+	/* Without a timer: sooner, and perhaps again and again, but the queue does not get stuck */
+	if (error < 0)
+		vhost_user_kick(vring);
 }
 
 static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -62,11 +107,7 @@ static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, v
 		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 		return 0;
 	}
-	user->depth++;
-	vhost_user_process(user, index);
-	user->depth--;
-	if (user->destroyed)
-		vhost_user_destroy(user);
+	vhost_user_run(user, index);
 	return 0;
 }
 
@@ -138,6 +179,7 @@ void vhost_user_stop_queue(struct vhost_user *user, unsigned index)
 	struct virtqueue *queue = &user->queues[index];
 
 	vring->kick = sd_event_source_disable_unref(vring->kick);
+	vring->wake = sd_event_source_disable_unref(vring->wake);
 	vring->due = false;
 	if (!queue->started)
 		return;

@@ -64,6 +64,10 @@ struct virtio_device_impl {
 /* What a device asks of its transport. */
 struct virtio_host {
 	void (*config_changed)(void *data); /* tell the driver (VIRTIO: configuration change) */
+	/* Call process_queue() at this time (CLOCK_MONOTONIC, in nanoseconds), or a little later;
+	 * 0: in the next round of the event loop. A later call replaces the time of an earlier one.
+	 * A queue that stops forgets it; one that starts is processed anyhow. */
+	void (*wake_queue)(void *data, unsigned index, uint64_t at_ns);
 	void *data;
 };
 

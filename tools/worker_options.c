@@ -39,6 +39,11 @@ enum {
 	OPT_LIMIT_FILES,
 	OPT_LIMIT_CPU,
 	OPT_DOMID,
+	OPT_LIMIT_ATTACHMENTS,
+	OPT_LIMIT_MAPS,
+	OPT_LIMIT_SUBMISSIONS,
+	OPT_LIMIT_FRAME_RATE,
+	OPT_LIMIT_GPU_TIME,
 	OPT_GUEST,
 	OPT_TELEMETRY_FD,
 	OPT_SCREEN_FD,
@@ -75,6 +80,11 @@ static const struct option long_options[] = {
 	{ "limit-files", required_argument, NULL, OPT_LIMIT_FILES },
 	{ "limit-cpu", required_argument, NULL, OPT_LIMIT_CPU },
 	{ "domid", required_argument, NULL, OPT_DOMID },
+	{ "limit-attachments", required_argument, NULL, OPT_LIMIT_ATTACHMENTS },
+	{ "limit-maps", required_argument, NULL, OPT_LIMIT_MAPS },
+	{ "limit-submissions", required_argument, NULL, OPT_LIMIT_SUBMISSIONS },
+	{ "limit-frame-rate", required_argument, NULL, OPT_LIMIT_FRAME_RATE },
+	{ "limit-gpu-time", required_argument, NULL, OPT_LIMIT_GPU_TIME },
 	{ "guest", required_argument, NULL, OPT_GUEST },
 	{ "telemetry-fd", required_argument, NULL, OPT_TELEMETRY_FD },
 	{ "screen-fd", required_argument, NULL, OPT_SCREEN_FD },
@@ -116,10 +126,15 @@ static const char help[] =
     "  --png-dir=DIR           write DIR/scanout-N.png on SIGUSR1 and at the end\n"
     "\n"
     "Limits (what exceeds one is answered \"out of memory\"; sizes take K, M, G)\n"
-    "  --limit-resources=N  --limit-contexts=N  --limit-fences=N\n"
+    "  --limit-resources=N  --limit-contexts=N  --limit-attachments=N  --limit-fences=N\n"
     "  --limit-host-bytes=SIZE     of all resources\n"
     "  --limit-backing-bytes=SIZE  of the guest's pages that are mapped at a time\n"
+    "  --limit-maps=N              resources with such pages\n"
     "  --limit-command-bytes=SIZE  of one request\n"
+    "Caps (what exceeds one waits; \"off\": none)\n"
+    "  --limit-submissions=N       command streams that the GPU has not finished\n"
+    "  --limit-frame-rate=HZ       flushes of each output\n"
+    "  --limit-gpu-time=PERCENT    of the time with work on the GPU\n"
     "\n"
     "Containment\n"
     "  --sandbox=MODE          on, strict (not without all of it), off, log (refuses nothing)\n"
@@ -261,20 +276,10 @@ struct parse_state {
 
 static int parse_limit(struct gpu_limits *limits, int opt, const char *value)
 {
-	switch (opt) {
-	case OPT_LIMIT_RESOURCES:
-		return parse_u32(opt, value, UINT32_MAX, false, &limits->resources);
-	case OPT_LIMIT_CONTEXTS:
-		return parse_u32(opt, value, UINT32_MAX, false, &limits->contexts);
-	case OPT_LIMIT_FENCES:
-		return parse_u32(opt, value, UINT32_MAX, false, &limits->fences);
-	case OPT_LIMIT_HOST_BYTES:
-		return parse_number(opt, value, UINT64_MAX, true, &limits->host_bytes);
-	case OPT_LIMIT_BACKING_BYTES:
-		return parse_number(opt, value, UINT64_MAX, true, &limits->backing_bytes);
-	default:
-		return parse_u32(opt, value, UINT32_MAX, true, &limits->command_bytes);
-	}
+	const char *expected;
+	int r = gpu_limits_set(limits, option_name(opt), value, &expected);
+
+	return r < 0 ? bad_value(opt, value, expected) : 0;
 }
 
 static int parse_sandbox(struct worker_options *options, int opt, const char *value)

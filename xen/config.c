@@ -303,6 +303,19 @@ const char *config_get(const struct config *config, const char *guest, const cha
 	return config_value(config, guest, i);
 }
 
+void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits)
+{
+	const char *expected;
+
+	*limits = GPU_LIMITS_DEFAULT;
+	for (size_t i = 0; i < config_key_count; i++) {
+		const char *value = config_value(config, guest, i);
+
+		if (value) /* other settings are none of its names */
+			gpu_limits_set(limits, config_keys[i].name, value, &expected);
+	}
+}
+
 int config_arguments(const struct config *config, const char *guest, char ***out)
 {
 	char **arguments = calloc(ARGUMENTS_MAX + 1, sizeof(*arguments));

@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "backend/gpu_limits.h"
+
 #define CONFIG_KEYS_MAX 48
 #define CONFIG_VALUE_MAX 256
 
@@ -40,6 +42,9 @@ void config_finish(struct config *config);
 /* The value of a setting for a guest, as it was written; NULL: it has its default. @guest may be
  * NULL (a guest without a name); @key must be known. */
 const char *config_get(const struct config *config, const char *guest, const char *key);
+
+/* What the worker's options would set, as far as they limit the guest. */
+void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits);
 
 /*
  * The worker's options for a guest, "--key=value" each, NULL-terminated; -ENOMEM. To be freed by

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/capset.h"
+#include "backend/gpu_limits.h"
 #include "xen/policy.h"
 
 #define DAY_MS (24 * 60 * 60 * 1000)
@@ -120,11 +121,12 @@ static bool valid_count(const struct config_key *key, const char *value)
 	return valid_number(key, value) && strtoull(value, NULL, 10) > 0;
 }
 
-static bool valid_size(const struct config_key *key, const char *value)
+static bool valid_limit(const struct config_key *key, const char *value)
 {
-	uint64_t bytes;
+	struct gpu_limits limits;
+	const char *expected;
 
-	return !is_off(value) && config_parse_size(value, key->max, &bytes);
+	return gpu_limits_set(&limits, key->name, value, &expected) == 0;
 }
 
 static bool valid_memory(const struct config_key *key, const char *value)
@@ -245,14 +247,14 @@ static const char *const levels[] = { "error", "warning", "info", "debug", NULL 
 
 #define NUMBER "a number"
 #define SIZE "a size in bytes such as 64M"
+#define CAP "a number, or off"
 #define DURATION "a time such as 200ms, 30s or 5min, or off"
 #define BYTES_MAX (UINT64_MAX >> 1)
 
 /* An option of the worker with the same name; a quota of it; a setting of gpudomd's own. */
 #define OPTION(name_, valid_, expected_) \
 	.name = (name_), .option = (name_), .valid = (valid_), .expected = (expected_)
-#define LIMIT(name_, valid_, expected_, max_) \
-	OPTION(name_, valid_, expected_), .max = (max_), .when = CONFIG_WHEN_NOW
+#define LIMIT(name_, expected_) OPTION(name_, valid_limit, expected_), .when = CONFIG_WHEN_NOW
 #define OWN(name_, valid_, expected_) \
 	.name = (name_), .valid = (valid_), .expected = (expected_), .when = CONFIG_WHEN_NOW
 
@@ -270,12 +272,17 @@ const struct config_key config_keys[] = {
 	{ OPTION("egl", valid_name, "auto, gbm, device or surfaceless"), .names = egls },
 	{ OPTION("capsets", valid_capsets, "names out of " CAPSET_NAMES), .list = true },
 	{ OPTION("png-dir", valid_path, "an absolute path") },
-	{ LIMIT("limit-resources", valid_number, NUMBER, UINT32_MAX) },
-	{ LIMIT("limit-contexts", valid_number, NUMBER, UINT32_MAX) },
-	{ LIMIT("limit-fences", valid_number, NUMBER, UINT32_MAX) },
-	{ LIMIT("limit-host-bytes", valid_size, SIZE, BYTES_MAX) },
-	{ LIMIT("limit-backing-bytes", valid_size, SIZE, BYTES_MAX) },
-	{ LIMIT("limit-command-bytes", valid_size, SIZE, UINT32_MAX) },
+	{ LIMIT("limit-resources", NUMBER) },
+	{ LIMIT("limit-contexts", NUMBER) },
+	{ LIMIT("limit-attachments", NUMBER) },
+	{ LIMIT("limit-fences", NUMBER) },
+	{ LIMIT("limit-maps", NUMBER) },
+	{ LIMIT("limit-host-bytes", SIZE) },
+	{ LIMIT("limit-backing-bytes", SIZE) },
+	{ LIMIT("limit-command-bytes", SIZE) },
+	{ LIMIT("limit-submissions", CAP) },
+	{ LIMIT("limit-frame-rate", CAP) },
+	{ LIMIT("limit-gpu-time", "percent, 1 to 100, or off") },
 	{ OPTION("log-level", valid_name, "error, warning, info or debug"), .names = levels,
 	    .when = CONFIG_WHEN_NOW },
 	{ OWN("crash-limit", valid_crashes, "N/SECONDS with N up to 100, or off") },

@@ -32,6 +32,9 @@ static void fill_options(struct loopback_worker_options *options)
 	DEFAULT(host_bytes);
 	DEFAULT(backing_bytes);
 	DEFAULT(command_bytes);
+	DEFAULT(attachments);
+	DEFAULT(maps);
+	DEFAULT(submissions);
 #undef DEFAULT
 }
 

@@ -174,13 +174,19 @@ static void each_setting_is_checked(void **state)
 		    { "none", "virgl", "virgl2", "virgl, virgl2", "venus,drm,cross-domain" },
 		    { "virgl3", "virgl,", ",virgl", "virgl virgl2", "Venus", "gfxstream" } },
 		{ "png-dir", { "/var/lib" }, { "lib" } },
-		{ "limit-resources", { "0", "4294967295" }, { "4294967296", "1K", "-1", "x" } },
+		{ "limit-resources", { "0", "4294967295" },
+		    { "4294967296", "1K", "-1", "x", "off" } },
 		{ "limit-contexts", { "0", "4294967295" }, { "4294967296", "1K" } },
+		{ "limit-attachments", { "0", "4294967295" }, { "4294967296", "1K" } },
 		{ "limit-fences", { "0", "4294967295" }, { "4294967296", "1K" } },
+		{ "limit-maps", { "0", "4294967295" }, { "4294967296", "1K" } },
 		{ "limit-host-bytes", { "0", "1", "64K", "256M", "4G" },
-		    { "12X", "M", "1MB", "99999999999999999999", "99999999999G", "off" } },
+		    { "12X", "M", "1MB", "99999999999999999999", "99999999999G", "off", "1%" } },
 		{ "limit-backing-bytes", { "1G" }, { "1T", "-1" } },
 		{ "limit-command-bytes", { "4M", "4294967295" }, { "4G", "4294967296" } },
+		{ "limit-submissions", { "1", "1048576", "off" }, { "0", "1048577", "1K" } },
+		{ "limit-frame-rate", { "1", "1000", "off" }, { "0", "1001", "60Hz", "59.94" } },
+		{ "limit-gpu-time", { "1", "100", "50%", "off" }, { "0", "101%", "%", "1.5" } },
 		{ "log-level", { "error", "warning", "info", "debug" }, { "loud", "Info" } },
 		{ "crash-limit", { "5/60s", "5/60", "100/86400s", "0", "off", "1/1s" },
 		    { "5", "101/60s", "5/0s", "5/86401s", "5/60ms", "-1/60", "5/", "/60" } },
@@ -236,6 +242,57 @@ static void a_policy_without_settings_is_the_default(void **state)
 	assert_int_equal(policy.cpu_weight, 0);
 	assert_int_equal(policy.cpu_max_percent, 0);
 	assert_int_equal(policy.memory_max, 0);
+	config_finish(&config);
+}
+
+static void limits_are_those_of_the_worker(void **state)
+{
+	static const char text[] = "[default]\n"
+				   "limit-resources = 1\n"
+				   "limit-contexts = 2\n"
+				   "limit-attachments = 3\n"
+				   "limit-fences = 4\n"
+				   "limit-maps = 5\n"
+				   "limit-host-bytes = 6G\n"
+				   "limit-backing-bytes = 7M\n"
+				   "limit-command-bytes = 8K\n"
+				   "limit-submissions = 9\n"
+				   "limit-frame-rate = 10\n"
+				   "limit-gpu-time = 11%\n"
+				   "[guest free]\n"
+				   "limit-submissions = off\n"
+				   "limit-frame-rate = off\n"
+				   "limit-gpu-time = off\n";
+	const struct gpu_limits defaults = GPU_LIMITS_DEFAULT;
+	struct gpu_limits limits;
+	struct config config;
+
+	assert_int_equal(config_parse(&config, "test.conf", ""), 0);
+	config_limits(&config, "x", &limits);
+	assert_int_equal(limits.resources, defaults.resources);
+	assert_int_equal(limits.host_bytes, defaults.host_bytes);
+	assert_int_equal(limits.submissions, defaults.submissions);
+	assert_int_equal(limits.frame_rate, 0);
+	assert_int_equal(limits.gpu_time, 0);
+	config_finish(&config);
+	assert_int_equal(config_parse(&config, "test.conf", text), 0);
+	config_limits(&config, "x", &limits);
+	assert_int_equal(limits.resources, 1);
+	assert_int_equal(limits.contexts, 2);
+	assert_int_equal(limits.attachments, 3);
+	assert_int_equal(limits.fences, 4);
+	assert_int_equal(limits.maps, 5);
+	assert_int_equal(limits.host_bytes, UINT64_C(6) << 30);
+	assert_int_equal(limits.backing_bytes, 7u << 20);
+	assert_int_equal(limits.command_bytes, 8u << 10);
+	assert_int_equal(limits.submissions, 9);
+	assert_int_equal(limits.frame_rate, 10);
+	assert_int_equal(limits.gpu_time, 11);
+	config_limits(&config, "free", &limits);
+	assert_int_equal(limits.resources, 1);
+	assert_int_equal(limits.submissions, 0);
+	assert_int_equal(limits.frame_rate, 0);
+	assert_int_equal(limits.gpu_time, 0);
 	config_finish(&config);
 }
 
@@ -339,7 +396,7 @@ static void the_examples_comments_are_valid(void **state)
 	assert_int_equal(config_parse(&config, "example", text), 0);
 	assert_non_null(config.guests);
 	assert_string_equal(config.guests->guest, "cluster");
-	assert_int_equal(settings, 23 + 4);
+	assert_int_equal(settings, 28 + 4);
 	config_finish(&config);
 }
 
@@ -353,6 +410,7 @@ int main(void)
 		cmocka_unit_test(values_out_of_range),
 		cmocka_unit_test(each_setting_is_checked),
 		cmocka_unit_test(a_policy_without_settings_is_the_default),
+		cmocka_unit_test(limits_are_those_of_the_worker),
 		cmocka_unit_test(a_guests_policy_comes_before_the_default),
 		cmocka_unit_test(a_capset_that_this_build_has_not_is_a_warning),
 		cmocka_unit_test(a_line_that_is_too_long),

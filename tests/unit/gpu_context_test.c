@@ -138,11 +138,52 @@ static void test_attach_and_detach_resource(void **state)
 	assert_int_equal(ctx_resource(rig, attach, 1, 5), OK);
 	rig->renderer.next_error = -EINVAL;
 	assert_int_equal(ctx_resource(rig, attach, 1, 5), BAD_PARAMETER);
+	assert_int_equal(rig_statistics(rig).attachments, 1);
+	assert_int_equal(rig_create_3d(rig, 7, 16, 16), OK);
+	rig->renderer.next_error = -EINVAL;
+	assert_int_equal(ctx_resource(rig, attach, 1, 7), BAD_PARAMETER);
+	assert_int_equal(rig_statistics(rig).attachments, 1);
 	assert_int_equal(ctx_resource(rig, detach, 2, 5), BAD_CONTEXT);
 	assert_int_equal(ctx_resource(rig, detach, 1, 6), BAD_RESOURCE);
 	assert_int_equal(ctx_resource(rig, detach, 1, 5), OK);
 	assert_int_equal(ctx_resource(rig, detach, 1, 5), OK);
+	assert_int_equal(rig_statistics(rig).attachments, 0);
 	assert_true(rig_works(rig));
+}
+
+/* Each pair counts, until either of the two goes. */
+static void test_attachment_quota(void **state)
+{
+	const uint32_t attach = VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE;
+	const uint32_t detach = VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE;
+	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
+	struct rig *rig;
+
+	limits.attachments = 4;
+	rig = rig_create_with(&limits, true, 1);
+	for (uint32_t id = 1; id <= 3; id++) {
+		assert_int_equal(rig_ctx_create(rig, id, 0), OK);
+		assert_int_equal(rig_create_3d(rig, id, 16, 16), OK);
+	}
+	for (uint32_t id = 1; id <= 3; id++)
+		assert_int_equal(ctx_resource(rig, attach, 1, id), OK);
+	assert_int_equal(ctx_resource(rig, attach, 2, 1), OK);
+	assert_int_equal(rig->renderer.ctx_attaches, 4);
+	assert_int_equal(ctx_resource(rig, attach, 2, 2), NO_MEMORY);
+	assert_int_equal(rig->renderer.ctx_attaches, 4);
+	assert_int_equal(ctx_resource(rig, attach, 2, 1), OK); /* is so already */
+	assert_int_equal(rig_unref(rig, 1), OK);               /* two of them */
+	assert_int_equal(rig_statistics(rig).attachments, 2);
+	assert_int_equal(ctx_resource(rig, attach, 2, 2), OK);
+	assert_int_equal(ctx_resource(rig, attach, 2, 3), OK);
+	assert_int_equal(ctx_resource(rig, attach, 3, 3), NO_MEMORY);
+	assert_int_equal(rig_ctx_destroy(rig, 1), OK); /* two more */
+	assert_int_equal(ctx_resource(rig, attach, 3, 3), OK);
+	assert_int_equal(ctx_resource(rig, detach, 3, 3), OK);
+	assert_int_equal(rig_statistics(rig).attachments, 2);
+	rig_reset(rig);
+	assert_int_equal(rig_statistics(rig).attachments, 0);
+	rig_destroy(rig);
 }
 
 /* ---------------------------------------------------------------- submit */
@@ -356,6 +397,7 @@ int main(void)
 		T(test_context_names),
 		cmocka_unit_test(test_context_quota_and_failure),
 		T(test_attach_and_detach_resource),
+		cmocka_unit_test(test_attachment_quota),
 		T(test_submit),
 		T(test_submit_size_wild),
 		T(test_submit_of_a_large_payload),

@@ -40,6 +40,7 @@ struct fake_renderer {
 	int next_error;   /* of one create, attach, submit or transfer; then 0 */
 	int fence_result; /* 0: pending, 1: done, or -errno */
 	/* What was asked for */
+	unsigned ctx_attaches;
 	unsigned submits, transfers_to, transfers_from, attaches, detaches, reads;
 	struct renderer_transfer last_transfer;
 	uint32_t last_submit_size, last_words[4], last_capset_id;
@@ -116,6 +117,7 @@ static inline int fake_attach_resource(
     struct renderer *renderer, uint32_t ctx_id, uint32_t resource_id)
 {
 	assert(id_table_find(&fake_renderer(renderer)->contexts, ctx_id));
+	fake_renderer(renderer)->ctx_attaches++;
 	return fake_result(fake_renderer(renderer));
 }
 

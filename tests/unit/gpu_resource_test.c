@@ -589,6 +589,61 @@ static void test_quota_of_pages(void **state)
 	rig_destroy(rig);
 }
 
+static void test_quota_of_maps(void **state)
+{
+	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
+	struct rig *rig;
+	void *pages;
+
+	limits.maps = 2;
+	rig = rig_create_with(&limits, true, 1);
+	pages = loopback_alloc(&rig->memory, 4096);
+	for (uint32_t id = 1; id <= 3; id++)
+		assert_int_equal(rig_create_2d(rig, id, XRGB, 1, 1), OK);
+	assert_int_equal(rig_attach(rig, 1, pages, 4), OK);
+	assert_int_equal(rig_create_blob(rig, 4, 4096, pages, 4096), OK);
+	assert_int_equal(rig_attach(rig, 2, pages, 4), NO_MEMORY);
+	assert_int_equal(rig_create_blob(rig, 5, 4096, pages, 4096), NO_MEMORY);
+	assert_int_equal(rig_detach(rig, 1), OK);
+	assert_int_equal(rig_attach(rig, 2, pages, 4), OK);
+	assert_int_equal(rig_unref(rig, 4), OK);
+	assert_int_equal(rig_statistics(rig).maps, 1);
+	assert_int_equal(rig_statistics(rig).resources, 3);
+	assert_true(rig_works(rig));
+	rig_destroy(rig);
+}
+
+/* What a guest has beyond a quota that has become less, it may keep. */
+static void test_quotas_that_become_less(void **state)
+{
+	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
+	struct rig *rig = *state;
+	void *pages = loopback_alloc(&rig->memory, 3 * 4096);
+
+	for (uint32_t id = 1; id <= 3; id++)
+		assert_int_equal(rig_create_2d(rig, id, XRGB, 16, 16), OK);
+	assert_int_equal(rig_attach(rig, 1, pages, 2 * 4096), OK);
+	limits.host_bytes = 16 * 16 * 4;
+	limits.backing_bytes = 4096;
+	gpu_set_limits(rig->device, &limits);
+	assert_int_equal(rig_create_2d(rig, 4, XRGB, 1, 1), NO_MEMORY);
+	assert_int_equal(rig_attach(rig, 2, pages, 4), NO_MEMORY);
+	assert_int_equal(rig_unref(rig, 1), OK);
+	assert_int_equal(rig_attach(rig, 2, pages, 4), OK);
+	assert_int_equal(rig_create_2d(rig, 4, XRGB, 1, 1), NO_MEMORY);
+	assert_int_equal(rig_unref(rig, 2), OK);
+	assert_int_equal(rig_unref(rig, 3), OK);
+	assert_int_equal(rig_create_2d(rig, 4, XRGB, 16, 16), OK);
+	limits = GPU_LIMITS_DEFAULT;
+	limits.resources = 1;
+	gpu_set_limits(rig->device, &limits);
+	assert_int_equal(rig_create_2d(rig, 5, XRGB, 1, 1), NO_MEMORY);
+	assert_int_equal(rig_unref(rig, 4), OK);
+	assert_int_equal(rig_create_2d(rig, 5, XRGB, 1, 1), OK);
+	assert_int_equal(rig_unref(rig, 5), OK);
+	assert_true(rig_works(rig));
+}
+
 static void test_million_resources(void **state)
 {
 	struct gpu_limits limits = GPU_LIMITS_DEFAULT;
@@ -662,6 +717,8 @@ int main(void)
 		T(test_backing_smaller_than_the_image),
 		cmocka_unit_test(test_quota_of_bytes),
 		cmocka_unit_test(test_quota_of_pages),
+		cmocka_unit_test(test_quota_of_maps),
+		T(test_quotas_that_become_less),
 		cmocka_unit_test(test_million_resources),
 		T(test_reset_gives_everything_back),
 	};

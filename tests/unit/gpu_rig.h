@@ -43,6 +43,8 @@ struct rig {
 	struct fake_display display;
 	struct virtio_device *device;
 	unsigned config_changes;
+	unsigned wakes;   /* of the control queue that the device asked for; the last one is */
+	uint64_t wake_at; /* ... for this time */
 	uint8_t *command, *response; /* guest memory, for one request at a time */
 	struct rig_request *requests;
 };
@@ -120,6 +122,15 @@ static inline void rig_config_changed(void *data)
 	((struct rig *)data)->config_changes++;
 }
 
+static inline void rig_wake_queue(void *data, unsigned index, uint64_t at_ns)
+{
+	struct rig *rig = data;
+
+	assert(index == RIG_CONTROL);
+	rig->wakes++;
+	rig->wake_at = at_ns;
+}
+
 static inline void rig_start_queues(struct rig *rig, uint64_t features)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -177,8 +188,9 @@ static inline struct rig *rig_create_on(
 	}
 	rig->device->queues = rig->virtqueues;
 	rig->device->memory = &rig->guest.base;
-	rig->device->host =
-	    (struct virtio_host){ .config_changed = rig_config_changed, .data = rig };
+	rig->device->host = (struct virtio_host){
+		.config_changed = rig_config_changed, .wake_queue = rig_wake_queue, .data = rig
+	};
 	features = rig->device->impl->get_features(rig->device) | rig_features();
 	rig->device->impl->set_features(rig->device, features);
 	rig_start_queues(rig, features);
