@@ -431,6 +431,7 @@ static int worker_contain(struct worker *worker)
 	const struct worker_options *options = &worker->options;
 	const struct worker_monitor_options monitor = {
 		.mode = options->sandbox,
+		.guest = options->guest,
 		.socket_path = options->socket_path,
 		.png_dir = options->display == WORKER_DISPLAY_HEADLESS ? options->png_dir : NULL,
 		.scanouts = options->scanouts,

@@ -20,6 +20,7 @@
 
 #include "backend/display.h"
 #include "backend/log.h"
+#include "tools/monitor_seccomp.h"
 
 #define PICTURE_SIZE_MAX (UINT64_C(256) << 20)
 
@@ -337,6 +338,26 @@ static int monitor_prepare(struct monitor *monitor)
 	return -errno;
 }
 
+/* It is trusted, and gives up what it does not need all the same. With WORKER_SANDBOX_LOG it
+ * does not: what is measured is the renderer. */
+static int monitor_seal(const struct monitor *monitor)
+{
+	const struct worker_monitor_options *options = monitor->options;
+	const struct monitor_seccomp_options list = {
+		.guest = options->guest,
+		.files = options->socket_path || monitor->directory_fd >= 0,
+		.notifies = getenv("NOTIFY_SOCKET"),
+		.grants = options->grants,
+	};
+	int r;
+
+	if (options->mode == WORKER_SANDBOX_LOG)
+		return 0;
+	prctl(PR_SET_DUMPABLE, 0);
+	r = worker_sandbox_drop_capabilities();
+	return r < 0 ? r : monitor_seccomp_load(&list);
+}
+
 /* After the fork, in the parent. */
 static _Noreturn void monitor_run(struct monitor *monitor, pid_t pid, uint32_t bits)
 {
@@ -346,6 +367,8 @@ static _Noreturn void monitor_run(struct monitor *monitor, pid_t pid, uint32_t b
 	monitor_close_others(monitor);
 	if (monitor->pidfd >= 0)
 		r = monitor_add_sources(monitor);
+	if (r >= 0)
+		r = monitor_seal(monitor);
 	/* It waits for this. */
 	if (r >= 0 && send(monitor->fd, &bits, sizeof(bits), MSG_NOSIGNAL) < 0)
 		r = -errno;
@@ -354,8 +377,7 @@ static _Noreturn void monitor_run(struct monitor *monitor, pid_t pid, uint32_t b
 	if (r >= 0)
 		monitor_end(monitor);
 	log_error("the monitor fails: %s", strerror(-r));
-	kill(pid, SIGKILL);
-	_exit(EXIT_FAILURE);
+	_exit(EXIT_FAILURE); /* takes the renderer with it */
 }
 
 int worker_monitor_start(

@@ -19,6 +19,7 @@
 
 struct worker_monitor_options {
 	enum worker_sandbox_mode mode; /* not OFF */
+	const char *guest;             /* for the log; may be NULL */
 	const char *socket_path;       /* the monitor unlinks it at the end; NULL: none */
 	const char *png_dir;           /* the monitor writes pictures there; NULL: none */
 	unsigned scanouts;             /* of which there are pictures */
@@ -26,6 +27,7 @@ struct worker_monitor_options {
 	 * of sockets that were made before. 0 or -errno, logged. May be NULL. */
 	int (*serve)(void *data, sd_event *event);
 	void *data;
+	bool grants; /* serve() asks gntdev */
 	/* Descriptors that serve() needs. All others, but standard output and error, are closed in
 	 * the monitor; in the renderer it is the caller who closes these. */
 	int keep[WORKER_MONITOR_KEEP_MAX];

@@ -77,8 +77,7 @@ static bool has_capability(unsigned capability)
 	       (data[capability / 32].effective & (1u << capability % 32));
 }
 
-/* Of this thread alone, and of those that it starts. */
-static int drop_capabilities(void)
+int worker_sandbox_drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -309,7 +308,7 @@ int worker_sandbox_begin(struct worker_sandbox *sandbox)
 		}
 		sandbox->has_helper = true;
 	}
-	r = drop_capabilities();
+	r = worker_sandbox_drop_capabilities();
 	if (r < 0) {
 		log_error("cannot give up capabilities: %s", strerror(-r));
 		return r;

@@ -89,6 +89,9 @@ int worker_sandbox_begin(struct worker_sandbox *sandbox);
  * calls can't be limited. Afterwards there is no way back. */
 int worker_sandbox_seal(struct worker_sandbox *sandbox);
 
+/* All of this thread's, and of those that it starts. */
+int worker_sandbox_drop_capabilities(void);
+
 /* Closes all descriptors but standard input, output and error, and these, where they are not -1. */
 void worker_sandbox_close_all_but(const int *fds, unsigned count);
 
