@@ -35,7 +35,8 @@ static const char *const allowed[] = {
 /* Pictures are replaced in a directory that was open before, a socket's path is unlinked. */
 static const char *const files[] = { "openat", "renameat", "renameat2", "unlinkat", "unlink" };
 /* READY=1: a datagram to $NOTIFY_SOCKET */
-static const char *const notifies[] = { "setsockopt", "getsockopt", "connect" };
+static const char *const notifies[] = { "setsockopt", "getsockopt", "connect",
+	"geteuid", "getegid", "getuid", "getgid" };
 static const uint32_t grants[] = {
 	IOCTL_GNTDEV_MAP_GRANT_REF, IOCTL_GNTDEV_UNMAP_GRANT_REF, IOCTL_GNTDEV_GRANT_COPY,
 };
