@@ -14,6 +14,7 @@ int ctl_log_level(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);
+int ctl_screenshot(int argc, char **argv);
 int ctl_trace(int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@ static const struct ctl_command {
 	{ "log-level", "set how much is written to the log", ctl_log_level },
 	{ "status", "show the guests, what they use, and what is wrong", ctl_status },
 	{ "top", "show what guests do on their GPU now, again and again", ctl_top },
+	{ "screenshot", "write what is on a guest's screen as a PNG file", ctl_screenshot },
 	{ "metrics", "write all numbers for Prometheus", ctl_metrics },
 	{ "trace", "record what guests' requests go through, for Perfetto", ctl_trace },
 };

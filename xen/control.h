@@ -83,6 +83,10 @@ int control_get_number(struct control_call *call, const char *member, int64_t mi
  * called, with the list of guests. */
 struct guest *control_get_guest(struct control_call *call);
 
+/* The GPU of that guest that member "device" names (its devid), or the guest's only or first one.
+ * NULL: control_fail() has been called. */
+struct guest_device *control_get_device(struct control_call *call);
+
 /* Answers a line of @length bytes (without the newline): one line with its newline, to be freed;
  * NULL without memory. *@fd is to be passed with it and closed, or -1. */
 char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd);

@@ -13,6 +13,7 @@
 #include "xen/control_private.h"
 #include "xen/daemon.h"
 #include "xen/guest.h"
+#include "xen/guest_device.h"
 
 #define REQUEST_DEPTH 4 /* of objects in objects */
 #define ID_MAX 64
@@ -24,6 +25,7 @@ static const struct control_command commands[] = {
 	{ "log-level", "level, guest?", "how much gpudomd and workers, or one guest's, write",
 	    control_run_log_level },
 	{ "status", "guest?", "all that is known of guests and their devices", control_run_status },
+	{ "screen", "guest, device?", "what is on its outputs, as a file", control_run_screen },
 	{ "trace-fetch", "domid?, devid?", "the ring of a device's worker, or of gpudomd",
 	    control_run_trace_fetch },
 	{ "trace-start", "guest?, seconds?", "begin a recording, or let a guest take part",
@@ -151,6 +153,22 @@ struct guest *control_get_guest(struct control_call *call)
 		    "'%.64s' is more than one guest: use a domain id that is nobody's name", text);
 	else
 		control_fail(call, "no-such-guest", "gpudomd serves no guest '%.64s'", text);
+	return NULL;
+}
+
+struct guest_device *control_get_device(struct control_call *call)
+{
+	const struct guest *guest = control_get_guest(call);
+	struct guest_device *device;
+	unsigned position = 0;
+	int64_t devid;
+
+	if (!guest || control_get_number(call, "device", 0, UINT32_MAX, -1, &devid))
+		return NULL;
+	while ((device = guest_next_gpu(guest, &position)))
+		if (devid < 0 || guest_device_description(device)->devid == devid)
+			return device;
+	control_fail(call, "no-such-device", "%s has no such GPU", guest_title(guest));
 	return NULL;
 }
 

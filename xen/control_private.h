@@ -47,6 +47,10 @@ int control_run_log_level(struct control_call *call);
 
 int control_run_status(struct control_call *call);
 
+/* ---- control_screen.c ---- */
+
+int control_run_screen(struct control_call *call);
+
 /* ---- control_telemetry.c ---- */
 
 struct telemetry;

@@ -9,14 +9,31 @@
 #include "xen/daemon.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
+#include "xen/guest_device_status.h"
 
 static struct json_object *status_of_device(const struct guest_device *device)
 {
 	const struct discovery_device *description = guest_device_description(device);
 	struct json_object *object = json_object_new_object();
+	struct guest_device_status status;
 
+	guest_device_get_status(device, &status);
 	control_add_number(object, "devid", description->devid);
-	control_add_text(object, "state", guest_device_serves(device) ? "serving" : "starting");
+	control_add_text(object, "state", status.state);
+	control_add_text(object, "trouble", status.trouble);
+	json_object_object_add(object, "grants", json_object_new_boolean(description->grants));
+	control_add_number(object, "pid", (uint64_t)status.pid);
+	control_add_number(object, "deaths", status.deaths);
+	control_add_number(object, "replacements", status.replacements);
+	control_add_text(object, "last_death", status.last_death);
+	control_add_number(object, "reads", status.reads);
+	control_add_number(object, "writes", status.writes);
+	control_add_number(object, "kicks", status.kicks);
+	control_add_number(object, "interrupts", status.interrupts);
+	control_add_number(object, "log_suppressed", status.log_suppressed);
+	if (status.known)
+		json_object_object_add(
+		    object, "worker", control_describe_telemetry(&status.telemetry));
 	return object;
 }
 

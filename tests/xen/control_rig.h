@@ -62,7 +62,8 @@ struct peer {
 	int fd;
 	char received[65536];
 	size_t used;
-	bool over; /* gpudomd has closed it */
+	bool over;     /* gpudomd has closed it */
+	int passed_fd; /* the last one that came; -1: none */
 };
 
 static inline void peer_connect(struct rig *rig, struct peer *peer)
@@ -71,6 +72,7 @@ static inline void peer_connect(struct rig *rig, struct peer *peer)
 
 	*peer = (struct peer){
 		.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+		.passed_fd = -1,
 	};
 	assert_true(peer->fd >= 0);
 	strcpy(address.sun_path, control_path);
@@ -89,13 +91,23 @@ static inline void peer_close(struct peer *peer)
 /* As much as there is. True: there is a whole line. */
 static inline bool peer_has_line(struct peer *peer)
 {
-	ssize_t n =
-	    recv(peer->fd, peer->received + peer->used, sizeof(peer->received) - 1 - peer->used, 0);
+	char control_bytes[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	struct iovec piece = { peer->received + peer->used,
+		sizeof(peer->received) - 1 - peer->used };
+	struct msghdr message = {
+		.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control_bytes,
+		.msg_controllen = sizeof(control_bytes),
+	};
+	ssize_t n = recvmsg(peer->fd, &message, MSG_CMSG_CLOEXEC);
 
 	if (n > 0)
 		peer->used += (size_t)n;
 	else if (n == 0 || errno != EAGAIN)
 		peer->over = true;
+	if (n > 0 && CMSG_FIRSTHDR(&message))
+		memcpy(&peer->passed_fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
 	peer->received[peer->used] = '\0';
 	return memchr(peer->received, '\n', peer->used);
 }
