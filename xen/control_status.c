@@ -9,15 +9,15 @@
 #include "xen/daemon.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
-#include "xen/guest_device_status.h"
+#include "xen/guest_device_summary.h"
 
 static struct json_object *status_of_device(const struct guest_device *device)
 {
 	const struct discovery_device *description = guest_device_description(device);
 	struct json_object *object = json_object_new_object();
-	struct guest_device_status status;
+	struct guest_device_summary status;
 
-	guest_device_get_status(device, &status);
+	guest_device_summarise(device, &status);
 	control_add_number(object, "devid", description->devid);
 	control_add_text(object, "state", status.state);
 	control_add_text(object, "trouble", status.trouble);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What there is to know of a guest's device, for people: the control socket's "status". */
-#ifndef GPUDOM_XEN_GUEST_DEVICE_STATUS_H
-#define GPUDOM_XEN_GUEST_DEVICE_STATUS_H
+#ifndef GPUDOM_XEN_GUEST_DEVICE_SUMMARY_H
+#define GPUDOM_XEN_GUEST_DEVICE_SUMMARY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@
 
 struct guest_device;
 
-struct guest_device_status {
+struct guest_device_summary {
 	const char *state; /* "starting", "serving", ...: gpudom-control(7) */
 	char trouble[512]; /* a sentence: what is wrong, and what to do; empty: nothing */
 	pid_t pid;         /* of its worker; 0: there is none */
@@ -24,9 +24,9 @@ struct guest_device_status {
 	struct telemetry telemetry;
 };
 
-void guest_device_get_status(const struct guest_device *device, struct guest_device_status *status);
+void guest_device_summarise(const struct guest_device *device, struct guest_device_summary *status);
 
 /* The file of its screen (backend/screen.h), which stays the device's; -1: there is none. */
-int guest_device_screen(const struct guest_device *device);
+int guest_device_summary_screen(const struct guest_device *device);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "xen/guest_device_status.h"
+#include "xen/guest_device_summary.h"
 
 #include <stdio.h>
 
@@ -34,11 +34,11 @@ static const char *trouble_of(const struct guest_device *device)
 	return device->complaint ? device->complaint : "";
 }
 
-void guest_device_get_status(const struct guest_device *device, struct guest_device_status *status)
+void guest_device_summarise(const struct guest_device *device, struct guest_device_summary *status)
 {
 	const struct guest_worker *worker = &device->worker;
 
-	*status = (struct guest_device_status){
+	*status = (struct guest_device_summary){
 		.state = states[device->state],
 		.pid = worker->process ? worker_process_pid(worker->process) : 0,
 		.deaths = worker->deaths.count,
@@ -56,7 +56,7 @@ void guest_device_get_status(const struct guest_device *device, struct guest_dev
 		telemetry_read(device->health.page, &status->telemetry);
 }
 
-int guest_device_screen(const struct guest_device *device)
+int guest_device_summary_screen(const struct guest_device *device)
 {
 	return device->health.screen_fd;
 }
