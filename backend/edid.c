@@ -28,7 +28,7 @@
 #define V_BACK_MIN 6
 #define V_BLANK_NS 460000
 
-static const char vendor[3] = { 'G', 'D', 'M' }; /* not registered with UEFI's list of PNP ids */
+#define VENDOR "GDM" /* not registered with UEFI's list of PNP ids */
 #define PRODUCT 1
 #define YEAR 2025
 #define GAMMA 220 /* hundredths */
@@ -52,12 +52,29 @@ static struct edid_size size_make(const struct edid_mode *mode)
 {
 	struct edid_size size = { .width_mm = mode->width_mm, .height_mm = mode->height_mm };
 
-	if (size.width_mm < 5 || size.width_mm > 2550 || size.height_mm < 5 ||
-	    size.height_mm > 2550)
+	if (size.width_mm < EDID_MM_MIN || size.width_mm > EDID_MM_MAX ||
+	    size.height_mm < EDID_MM_MIN || size.height_mm > EDID_MM_MAX)
 		return (struct edid_size){ 0 };
 	size.width_cm = (size.width_mm + 5) / 10;
 	size.height_cm = (size.height_mm + 5) / 10;
 	return size;
+}
+
+/* Fills in what an identity leaves open, for the output with this serial. */
+static struct edid_identity identity_make(const struct edid_identity *identity, uint32_t serial)
+{
+	struct edid_identity made = { 0 };
+
+	if (identity)
+		made = *identity;
+	if (!made.name[0])
+		snprintf(made.name, sizeof(made.name), "gpudom %u", serial % 1000000);
+	if (!made.vendor[0])
+		memcpy(made.vendor, VENDOR, sizeof(made.vendor));
+	if (!made.product)
+		made.product = PRODUCT;
+	made.serial = made.serial ? made.serial + serial - 1 : serial;
+	return made;
 }
 
 static struct edid_timing timing_make(uint32_t width, uint32_t height, uint32_t refresh)
@@ -158,20 +175,20 @@ static void put_text(uint8_t to[18], uint8_t tag, const char *text)
 		to[5 + length] = '\n';
 }
 
-static void put_base(
-    uint8_t *to, const struct edid_timing *timing, const struct edid_size *size, uint32_t serial)
+static void put_base(uint8_t *to, const struct edid_timing *timing, const struct edid_size *size,
+    const struct edid_identity *identity)
 {
 	static const uint8_t header[] = { 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0 };
 	/* sRGB's primaries and white point, as its feature bit demands */
 	static const uint8_t chromaticity[] = { 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f,
 		0x50, 0x54 };
-	char name[14];
+	const char *vendor = identity->vendor;
 
 	memcpy(to, header, sizeof(header));
 	to[8] = (uint8_t)((vendor[0] - '@') << 2 | (vendor[1] - '@') >> 3);
 	to[9] = (uint8_t)((vendor[1] - '@') << 5 | (vendor[2] - '@'));
-	put_le(to + 10, PRODUCT, 2);
-	put_le(to + 12, serial, 4);
+	put_le(to + 10, identity->product, 2);
+	put_le(to + 12, identity->serial, 4);
 	to[16] = 0;           /* week: unknown */
 	to[17] = YEAR - 1990; /* of manufacture */
 	to[18] = 1;
@@ -184,9 +201,8 @@ static void put_base(
 	memcpy(to + 25, chromaticity, sizeof(chromaticity));
 	memset(to + 38, 0x01, 16); /* no standard timings */
 	put_detailed(to + 54, timing, size);
-	snprintf(name, sizeof(name), "gpudom %u", serial % 1000000);
-	put_text(to + 72, 0xfc, name); /* Display Product Name */
-	to[90 + 3] = 0x10;             /* dummies */
+	put_text(to + 72, 0xfc, identity->name); /* Display Product Name */
+	to[90 + 3] = 0x10;                       /* dummies */
 	to[108 + 3] = 0x10;
 }
 
@@ -216,11 +232,11 @@ static uint8_t *put_block(uint8_t *to, uint8_t tag, uint8_t length)
 	return to + 3 + length;
 }
 
-static uint8_t *put_product_identification(uint8_t *to, uint32_t serial)
+static uint8_t *put_product_identification(uint8_t *to, const struct edid_identity *identity)
 {
-	memcpy(to + 3, vendor, sizeof(vendor));
-	put_le(to + 6, PRODUCT, 2);
-	put_le(to + 8, serial, 4);
+	memcpy(to + 3, identity->vendor, sizeof(identity->vendor));
+	put_le(to + 6, identity->product, 2);
+	put_le(to + 8, identity->serial, 4);
 	to[13] = YEAR - 2000;
 	return put_block(to, 0x00, 12);
 }
@@ -266,8 +282,8 @@ static uint8_t *put_type_1_timing(uint8_t *to, const struct edid_timing *timing)
 	return put_block(to, 0x03, 20);
 }
 
-static void put_displayid(
-    uint8_t *to, const struct edid_timing *timing, const struct edid_size *size, uint32_t serial)
+static void put_displayid(uint8_t *to, const struct edid_timing *timing,
+    const struct edid_size *size, const struct edid_identity *identity)
 {
 	const unsigned length = EDID_BLOCK_SIZE - 1 /* tag */ - 4 /* head */ - 2 /* checksums */;
 	uint8_t *section = to + 1, *block = section + 4;
@@ -276,7 +292,7 @@ static void put_displayid(
 	section[0] = 0x13; /* version 1.3 */
 	section[1] = (uint8_t)length;
 	section[2] = 3; /* a stand-alone display */
-	block = put_product_identification(block, serial);
+	block = put_product_identification(block, identity);
 	block = put_display_parameters(block, timing, size);
 	block = put_display_interface(block);
 	put_type_1_timing(block, timing);
@@ -284,8 +300,10 @@ static void put_displayid(
 	to[EDID_BLOCK_SIZE - 1] = checksum(to, EDID_BLOCK_SIZE - 1);
 }
 
-size_t edid_make(const struct edid_mode *mode, uint8_t out[EDID_SIZE])
+size_t edid_make(
+    const struct edid_mode *mode, const struct edid_identity *identity, uint8_t out[EDID_SIZE])
 {
+	const struct edid_identity made = identity_make(identity, mode->serial);
 	uint32_t width = bring_into(mode->width, 1, SIZE_MAX_PIXELS);
 	uint32_t height = bring_into(mode->height, 1, SIZE_MAX_PIXELS);
 	uint32_t refresh =
@@ -296,10 +314,10 @@ size_t edid_make(const struct edid_mode *mode, uint8_t out[EDID_SIZE])
 	size_t written = EDID_BLOCK_SIZE;
 
 	memset(out, 0, EDID_SIZE);
-	put_base(out, &base, &size, mode->serial);
+	put_base(out, &base, &size, &made);
 	if (!timing_is_detailed(&timing)) {
 		out[126] = 1; /* extension blocks */
-		put_displayid(out + EDID_BLOCK_SIZE, &timing, &size, mode->serial);
+		put_displayid(out + EDID_BLOCK_SIZE, &timing, &size, &made);
 		written = EDID_SIZE;
 	}
 	out[EDID_BLOCK_SIZE - 1] = checksum(out, EDID_BLOCK_SIZE - 1);

@@ -146,6 +146,7 @@ int gpu_create(const struct gpu_options *options, struct virtio_device **device)
 	gpu->renderer = options->renderer;
 	gpu->display = options->display;
 	gpu->scanout_count = options->scanouts;
+	gpu->edid = options->edid;
 	gpu_set_limits(&gpu->base, &options->limits);
 	gpu->guest = options->guest ? options->guest : "";
 	TAILQ_INIT(&gpu->requests);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "backend/display.h"
+#include "backend/edid.h"
 #include "backend/gpu_limits.h"
 #include "backend/renderer.h"
 #include "backend/telemetry.h"
@@ -20,6 +21,7 @@ struct gpu_options {
 	struct display *display;   /* likewise */
 	unsigned scanouts;         /* 1 to 16 */
 	struct gpu_limits limits;
+	struct edid_identity edid;   /* of its monitors */
 	struct telemetry *telemetry; /* to write to; not owned. NULL: its own */
 	const char *guest;           /* its name, for probes; not copied. NULL: none */
 };

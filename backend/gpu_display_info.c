@@ -44,7 +44,7 @@ static uint32_t edid_respond(struct gpu *gpu, struct gpu_command *command, uint3
 
 	if (!response)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	response->size = (uint32_t)edid_make(&edid_mode, response->edid);
+	response->size = (uint32_t)edid_make(&edid_mode, &gpu->edid, response->edid);
 	return VIRTIO_GPU_RESP_OK_EDID;
 }
 

@@ -228,6 +228,7 @@ struct gpu {
 
 	struct gpu_ledger *ledger; /* NULL: no successor will know what we know */
 
+	struct edid_identity edid;
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as the driver knows them */
 	struct gpu_parked_list parked;
 

@@ -391,6 +391,7 @@ static int worker_create_device(struct worker *worker)
 		.display = worker->display,
 		.scanouts = worker->options.scanouts,
 		.limits = worker->options.limits,
+		.edid = worker->options.edid,
 		.telemetry = worker->telemetry.page,
 		.guest = worker->options.guest,
 	};

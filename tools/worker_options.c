@@ -27,6 +27,11 @@ enum {
 	OPT_SCANOUTS,
 	OPT_MODE,
 	OPT_REFRESH,
+	OPT_SIZE_MM,
+	OPT_EDID_NAME,
+	OPT_EDID_VENDOR,
+	OPT_EDID_PRODUCT,
+	OPT_EDID_SERIAL,
 	OPT_PNG_DIR,
 	OPT_LIMIT_RESOURCES,
 	OPT_LIMIT_CONTEXTS,
@@ -68,6 +73,11 @@ static const struct option long_options[] = {
 	{ "scanouts", required_argument, NULL, OPT_SCANOUTS },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "refresh", required_argument, NULL, OPT_REFRESH },
+	{ "size-mm", required_argument, NULL, OPT_SIZE_MM },
+	{ "edid-name", required_argument, NULL, OPT_EDID_NAME },
+	{ "edid-vendor", required_argument, NULL, OPT_EDID_VENDOR },
+	{ "edid-product", required_argument, NULL, OPT_EDID_PRODUCT },
+	{ "edid-serial", required_argument, NULL, OPT_EDID_SERIAL },
 	{ "png-dir", required_argument, NULL, OPT_PNG_DIR },
 	{ "limit-resources", required_argument, NULL, OPT_LIMIT_RESOURCES },
 	{ "limit-contexts", required_argument, NULL, OPT_LIMIT_CONTEXTS },
@@ -123,6 +133,9 @@ static const char help[] =
     "  --scanouts=N            outputs of a headless display, 1 to 16 (default 1)\n"
     "  --mode=WxH[@HZ]         of the first output, given again of the next (1024x768)\n"
     "  --refresh=HZ            of modes without one; 0: as fast as the guest can (60)\n"
+    "  --size-mm=WxH           of the first output, given again of the next (unknown)\n"
+    "  --edid-name=NAME  --edid-vendor=ABC  --edid-product=N  --edid-serial=N\n"
+    "                          what the monitors say that they are\n"
     "  --png-dir=DIR           write DIR/scanout-N.png on SIGUSR1 and at the end\n"
     "\n"
     "Limits (what exceeds one is answered \"out of memory\"; sizes take K, M, G)\n"
@@ -269,7 +282,7 @@ static int parse_mode(int opt, const char *value, struct display_mode *mode, boo
 
 /* What several options make together. */
 struct parse_state {
-	unsigned modes;
+	unsigned modes, sizes;
 	bool has_refresh[DISPLAY_SCANOUTS_MAX];
 	uint32_t refresh;
 };
@@ -333,6 +346,24 @@ static int parse_choice(struct worker_options *options, int opt, const char *val
 		options->log_level = (enum log_level)i;
 		return i;
 	}
+}
+
+static int parse_monitor(
+    struct worker_options *options, struct parse_state *state, int opt, const char *value)
+{
+	struct display_mode *mode = &options->modes[state->sizes];
+	const char *expected;
+
+	if (opt != OPT_SIZE_MM)
+		return edid_identity_set(&options->edid, option_name(opt), value, &expected) < 0
+			   ? bad_value(opt, value, expected)
+			   : 0;
+	if (state->sizes == DISPLAY_SCANOUTS_MAX)
+		return bad_value(opt, value, "at most 16 sizes are");
+	state->sizes++;
+	if (edid_size_parse(value, &mode->width_mm, &mode->height_mm) < 0)
+		return bad_value(opt, value, "WIDTHxHEIGHT in mm, 5 to 2550 each,");
+	return 0;
 }
 
 static int parse_outputs(
@@ -407,6 +438,13 @@ static int parse_option(
 	case OPT_MODE:
 	case OPT_REFRESH:
 		r = parse_outputs(options, state, opt, value);
+		return r < 0 ? r : 1;
+	case OPT_SIZE_MM:
+	case OPT_EDID_NAME:
+	case OPT_EDID_VENDOR:
+	case OPT_EDID_PRODUCT:
+	case OPT_EDID_SERIAL:
+		r = parse_monitor(options, state, opt, value);
 		return r < 0 ? r : 1;
 	case OPT_SANDBOX:
 	case OPT_LIMIT_MEMORY:

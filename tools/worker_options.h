@@ -26,6 +26,7 @@ struct worker_options {
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
 	const char *png_dir;
 	struct gpu_limits limits;
+	struct edid_identity edid;
 	enum worker_sandbox_mode sandbox;
 	struct worker_sandbox_limits sandbox_limits;
 	int domid; /* -1: no Xen guest, or the monitor is not told */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/capset.h"
+#include "backend/edid.h"
 #include "backend/gpu_limits.h"
 #include "xen/policy.h"
 
@@ -221,6 +222,35 @@ static bool is_size(const char *value, uint64_t max, const char **end)
 	       is_number(*end + 1, max, end, &height) && width && height;
 }
 
+/* WIDTHxHEIGHT, more of them with commas in between. */
+static bool valid_sizes(const struct config_key *key, const char *value)
+{
+	uint32_t width, height;
+	char size[16];
+
+	for (;;) {
+		size_t length = strcspn(value, ",");
+
+		if (length >= sizeof(size))
+			return false;
+		memcpy(size, value, length);
+		size[length] = '\0';
+		if (edid_size_parse(size, &width, &height) < 0)
+			return false;
+		if (!value[length])
+			return true;
+		value += length + 1;
+	}
+}
+
+static bool valid_edid(const struct config_key *key, const char *value)
+{
+	struct edid_identity identity;
+	const char *expected;
+
+	return edid_identity_set(&identity, key->name, value, &expected) == 0;
+}
+
 /* WIDTHxHEIGHT[@HZ], more of them with commas in between. */
 static bool valid_modes(const struct config_key *key, const char *value)
 {
@@ -267,6 +297,12 @@ const struct config_key config_keys[] = {
 	    .expected = "a number from 1 to 16",
 	    .max = 16 },
 	{ OPTION("refresh", valid_refresh, "Hertz, 0 to 1000") },
+	{ OPTION("size-mm", valid_sizes, "WIDTHxHEIGHT in mm, 5 to 2550 each, with commas"),
+	    .list = true, .each = true },
+	{ OPTION("edid-name", valid_edid, "1 to 13 characters of ASCII") },
+	{ OPTION("edid-vendor", valid_edid, "three letters, A to Z") },
+	{ OPTION("edid-product", valid_edid, "a number up to 65535") },
+	{ OPTION("edid-serial", valid_edid, "a number up to 4294967295") },
 	{ OPTION("renderer", valid_name, "auto, virgl or soft"), .names = renderers },
 	{ OPTION("render-node", valid_path, "an absolute path") },
 	{ OPTION("egl", valid_name, "auto, gbm, device or surfaceless"), .names = egls },

@@ -183,6 +183,12 @@ static void wrong_options_are_explained(void **state)
 		{ "--limit-fences=-1", "--limit-fences=-1: a number expected" },
 		{ "--capsets=virgl,venom",
 		    "names out of virgl, virgl2, venus, drm, cross-domain, none expected" },
+		{ "--edid-vendor=dell", "--edid-vendor=dell: three letters, A to Z, expected" },
+		{ "--edid-name=", "--edid-name=: 1 to 13 characters of ASCII expected" },
+		{ "--size-mm=520", "--size-mm=520: WIDTHxHEIGHT in mm, 5 to 2550 each, expected" },
+		{ "--limit-gpu-time=101",
+		    "--limit-gpu-time=101: percent, 1 to 100, or off expected" },
+		{ "--limit-frame-rate=0", "--limit-frame-rate=0: a number, or off expected" },
 		{ "--fd=3", "one of --socket-path and --fd" },
 		{ "surprise", "what is 'surprise'?" },
 		{ "--no-such-option", "gpudom-worker --help" },
@@ -320,6 +326,21 @@ static void sigusr2_logs_the_counters(void **state)
 	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
 }
 
+static void monitors_have_the_identity_that_was_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_gpu_resp_edid edid;
+
+	spawn(f, f->socket_option, "--size-mm=520x290", "--edid-name=Cluster");
+	connect_socket(f);
+	assert_int_equal(loopback_gpu_get_edid(&f->gpu, 0, &edid), VIRTIO_GPU_RESP_OK_EDID);
+	assert_int_equal(edid.size, 128);
+	assert_memory_equal(edid.edid + 77, "Cluster\n", 8);
+	assert_int_equal(edid.edid[21], 52);
+	assert_int_equal(edid.edid[22], 29);
+	expect_end(f, SIGTERM, EXIT_SUCCESS, NULL);
+}
+
 /* One file of settings may serve hosts with other builds and GPUs. */
 static void capsets_that_are_not_there_are_named(void **state)
 {
@@ -407,6 +428,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 		    an_inherited_descriptor_must_be_a_socket, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sigusr1_takes_a_picture, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    monitors_have_the_identity_that_was_asked_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    capsets_that_are_not_there_are_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sigusr2_logs_the_counters, set_up, tear_down),

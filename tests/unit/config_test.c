@@ -167,6 +167,11 @@ static void each_setting_is_checked(void **state)
 		    { "0x1", "1x0", "16385x1", "800", "800x600,", "800x600@", "800x600@x" } },
 		{ "outputs", { "1", "16" }, { "0", "17", "-1", "one", "1 2" } },
 		{ "refresh", { "0", "1000", "59.94" }, { "1001", "-1", "60Hz", "." } },
+		{ "size-mm", { "520x290", "5x5, 2550x2550" }, { "520", "4x290", "520x290," } },
+		{ "edid-name", { "Cluster", "two words 13" }, { "fourteen chars" } },
+		{ "edid-vendor", { "DEL" }, { "del", "DELL" } },
+		{ "edid-product", { "0", "65535", "0xffff" }, { "65536", "x" } },
+		{ "edid-serial", { "4294967295" }, { "4294967296", "-1" } },
 		{ "renderer", { "auto", "virgl", "soft" }, { "gl", "auto,soft" } },
 		{ "render-node", { "/dev/dri/renderD128" }, { "renderD128" } },
 		{ "egl", { "auto", "gbm", "device", "surfaceless" }, { "glx" } },
@@ -396,7 +401,7 @@ static void the_examples_comments_are_valid(void **state)
 	assert_int_equal(config_parse(&config, "example", text), 0);
 	assert_non_null(config.guests);
 	assert_string_equal(config.guests->guest, "cluster");
-	assert_int_equal(settings, 28 + 4);
+	assert_int_equal(settings, 33 + 4);
 	config_finish(&config);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* EDIDs: their bytes, and what edid-decode --check says of them where it is installed. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,7 +69,7 @@ static void test_blocks_and_checksums(void **state)
 {
 	for (size_t i = 0; i < MODES; i++) {
 		uint8_t edid[EDID_SIZE];
-		size_t size = edid_make(&modes[i], edid);
+		size_t size = edid_make(&modes[i], NULL, edid);
 
 		assert_true(size == 128 || size == 256);
 		assert_memory_equal(edid, "\x00\xff\xff\xff\xff\xff\xff\x00", 8);
@@ -84,7 +85,7 @@ static void test_preferred_mode(void **state)
 	for (size_t i = 0; i < MODES; i++) {
 		const uint32_t width = in_range(modes[i].width), height = in_range(modes[i].height);
 		uint8_t edid[EDID_SIZE];
-		size_t size = edid_make(&modes[i], edid);
+		size_t size = edid_make(&modes[i], NULL, edid);
 		const uint8_t *dtd = edid + 54;
 		uint32_t base_width = dtd[2] | (dtd[4] & 0xf0u) << 4;
 		uint32_t base_height = dtd[5] | (dtd[7] & 0xf0u) << 4;
@@ -123,7 +124,7 @@ static void test_odd_width_survives(void **state)
 		const struct edid_mode mode = { .width = width, .height = 601 };
 		uint8_t edid[EDID_SIZE];
 
-		assert_int_equal(edid_make(&mode, edid), 128);
+		assert_int_equal(edid_make(&mode, NULL, edid), 128);
 		assert_int_equal(edid[56] | (edid[58] & 0xf0u) << 4, width);
 	}
 }
@@ -133,9 +134,81 @@ static void test_name_and_serial(void **state)
 	const struct edid_mode mode = { .width = 800, .height = 600, .serial = 3 };
 	uint8_t edid[EDID_SIZE];
 
-	edid_make(&mode, edid);
+	edid_make(&mode, NULL, edid);
 	assert_memory_equal(edid + 77, "gpudom 3\n    ", 13);
 	assert_int_equal(edid[12], 3);
+}
+
+static void test_identity(void **state)
+{
+	static const struct edid_mode modes_of_two[] = { { 800, 600, 0, 520, 290, 1 },
+		{ 5120, 2880, 0, 600, 340, 2 } };
+	struct edid_identity identity = { 0 };
+	const char *expected;
+	uint8_t edid[EDID_SIZE];
+
+	assert_int_equal(edid_identity_set(&identity, "edid-name", "Cluster left!", &expected), 0);
+	assert_int_equal(edid_identity_set(&identity, "edid-vendor", "DEL", &expected), 0);
+	assert_int_equal(edid_identity_set(&identity, "edid-product", "0xa0b1", &expected), 0);
+	assert_int_equal(edid_identity_set(&identity, "edid-serial", "4000000000", &expected), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		edid_make(&modes_of_two[i], &identity, edid);
+		/* Five bits a letter, D is 4 */
+		assert_int_equal(edid[8] << 8 | edid[9], 4 << 10 | 5 << 5 | 12);
+		assert_int_equal(edid[10] | edid[11] << 8, 0xa0b1);
+		assert_int_equal(edid[12] | (uint32_t)edid[13] << 8 | (uint32_t)edid[14] << 16 |
+				     (uint32_t)edid[15] << 24,
+		    4000000000u + i);
+		assert_memory_equal(edid + 77, "Cluster left!", 13);
+	}
+	/* The extension says the same */
+	assert_memory_equal(edid + 128 + 8, "DEL\xb1\xa0", 5);
+	/* What is left open is as without */
+	identity = (struct edid_identity){ .product = 7 };
+	edid_make(&modes_of_two[1], &identity, edid);
+	assert_memory_equal(edid + 77, "gpudom 2\n    ", 13);
+	assert_int_equal(edid[10], 7);
+	assert_int_equal(edid[12], 2);
+}
+
+static void test_wrong_identities(void **state)
+{
+	static const struct {
+		const char *name, *value, *expected;
+	} wrong[] = {
+		{ "edid-name", "", "1 to 13 characters" },
+		{ "edid-name", "fourteen chars", "1 to 13 characters" },
+		{ "edid-name", "line\nfeed", "1 to 13 characters" },
+		{ "edid-name", "\xc3\xbc", "1 to 13 characters" },
+		{ "edid-name", " x", "1 to 13 characters" },
+		{ "edid-vendor", "DE", "three letters" },
+		{ "edid-vendor", "DELL", "three letters" },
+		{ "edid-vendor", "del", "three letters" },
+		{ "edid-vendor", "D3L", "three letters" },
+		{ "edid-product", "65536", "65535" },
+		{ "edid-product", "-1", "65535" },
+		{ "edid-product", "0x", "65535" },
+		{ "edid-serial", "4294967296", "4294967295" },
+		{ "edid-serial", "1x", "4294967295" },
+	};
+	static const char *const sizes[] = { "520", "520x", "x290", "520x290x1", "4x290",
+		"520x2551", "-520x290", "520 x290", "99999999999x1", "520x290mm", "" };
+	struct edid_identity identity = { 0 };
+	const char *expected = NULL;
+	uint32_t width, height;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(
+		    edid_identity_set(&identity, wrong[i].name, wrong[i].value, &expected),
+		    -EINVAL);
+		assert_non_null(strstr(expected, wrong[i].expected));
+	}
+	assert_int_equal(edid_identity_set(&identity, "mode", "1", &expected), -ENOENT);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		assert_int_equal(edid_size_parse(sizes[i], &width, &height), -EINVAL);
+	assert_int_equal(edid_size_parse("5x2550", &width, &height), 0);
+	assert_int_equal(width, 5);
+	assert_int_equal(height, 2550);
 }
 
 /* edid-decode --check exits with 0 where it finds nothing wrong. */
@@ -161,11 +234,17 @@ static void test_edid_decode_finds_nothing(void **state)
 	if (system("command -v edid-decode >/dev/null") != 0) /* NOLINT(cert-env33-c) */
 		skip();
 	for (size_t i = 0; i < MODES; i++) {
-		size = edid_make(&modes[i], edid);
+		size = edid_make(&modes[i], NULL, edid);
+		assert_int_equal(edid_decode(edid, size), 0);
+	}
+	for (size_t i = 0; i < MODES; i++) {
+		const struct edid_identity identity = { "Cluster left!", "DEL", 0xffff, 12345 };
+
+		size = edid_make(&modes[i], &identity, edid);
 		assert_int_equal(edid_decode(edid, size), 0);
 	}
 	/* It does find something where there is something */
-	size = edid_make(&modes[0], edid);
+	size = edid_make(&modes[0], NULL, edid);
 	edid[127] ^= 1;
 	assert_int_not_equal(edid_decode(edid, size), 0);
 }
@@ -177,6 +256,8 @@ int main(void)
 		cmocka_unit_test(test_preferred_mode),
 		cmocka_unit_test(test_odd_width_survives),
 		cmocka_unit_test(test_name_and_serial),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_wrong_identities),
 		cmocka_unit_test(test_edid_decode_finds_nothing),
 	};
 
