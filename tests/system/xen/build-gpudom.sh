@@ -29,8 +29,8 @@ export PKG_CONFIG_SYSROOT_DIR="$root"
 # Apart from a make that may have called us: its variables are for this machine.
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
-	gpudomd gpudom-worker gpudom-keeper gpudomctl
-for p in gpudomd gpudom-worker gpudom-keeper gpudomctl; do
+	gpudomd gpudom-worker gpudom-keeper gpudomctl compromised
+for p in gpudomd gpudom-worker gpudom-keeper gpudomctl gpudom-worker-compromised; do
 	${cross}strip -o "$build/bin/$p" "$build/$p"
 done
 

@@ -8,7 +8,7 @@
  *
  *   c  malformed commands       q  quotas: resources, contexts, bytes, fences
  *   r  the queues themselves    m  registers
- *   x  the test build's command to crash
+ *   x  the test build's command to crash (gpudom-worker-compromised)
  *
  * The guest is booted with initcall_blacklist=virtio_gpu_driver_init: Linux' driver, when it is
  * unbound, frees memory that the device still has mapped, and then no driver can have grants for it
@@ -25,13 +25,17 @@
 
 #include "hostile.h"
 
-#define CMD_CRASH 0x01ffu
+/* tests/compromised/compromised.h */
+#define CRASH_WIDTH 511u
 
 static unsigned long base = 0x2000000;
 module_param(base, ulong, 0444);
 MODULE_PARM_DESC(base, "address of the device's registers");
 static unsigned long seed = 1;
 module_param(seed, ulong, 0444);
+static unsigned crash = 1;
+module_param(crash, uint, 0644);
+MODULE_PARM_DESC(crash, "how the test build ends: 1 abort, 2 fault, 3 hang, ... (compromised.h)");
 
 static struct hostile *hostile; /* the one device */
 static struct task_struct *thread;
@@ -47,13 +51,17 @@ static bool hostile_stop(void)
  * reset. */
 static void hostile_crash(struct hostile *h)
 {
-	struct virtio_gpu_ctrl_hdr header = { .type = CMD_CRASH };
+	struct virtio_gpu_resource_create_2d c = { .hdr.type = VIRTIO_GPU_CMD_RESOURCE_CREATE_2D,
+		.resource_id = 1,
+		.format = 1,
+		.width = CRASH_WIDTH,
+		.height = crash };
 
 	if (!hostile_start(h))
 		return;
 	h->counts.crashes++;
-	memcpy(hostile_slot(h, 0), &header, sizeof(header));
-	hostile_post(h, 0, 0, sizeof(header), sizeof(header));
+	memcpy(hostile_slot(h, 0), &c, sizeof(c));
+	hostile_post(h, 0, 0, sizeof(c), sizeof(c.hdr));
 	hostile_kick(h, 0);
 	hostile_wait(h, 0, 1000);
 }

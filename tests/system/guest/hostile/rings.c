@@ -103,7 +103,8 @@ static void moving(struct hostile *h)
 	for (unsigned i = 0; i < 3000; i++) {
 		WRITE_ONCE(q->ring.avail->idx, (u16)(idx + hostile_random(h, QUEUE_SIZE)));
 		WRITE_ONCE(c->width, hostile_value(h));
-		WRITE_ONCE(c->hdr.type, hostile_value(h) == 0x01ff ? 0 : 0x101);
+		WRITE_ONCE(c->hdr.type,
+		    hostile_random(h, 4) ? VIRTIO_GPU_CMD_RESOURCE_CREATE_2D : hostile_value(h));
 		WRITE_ONCE(q->ring.desc[hostile_random(h, QUEUE_SIZE)].len, hostile_value(h));
 		WRITE_ONCE(q->ring.desc[hostile_random(h, QUEUE_SIZE)].addr, any_address(h));
 		if (i % 500 == 0)
