@@ -138,6 +138,12 @@ void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head)
 	d->inflight = 1;
 }
 
+void virtqueue_inflight_untake(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	inflight->region->descriptors[head].inflight = 0;
+	inflight_order();
+}
+
 void virtqueue_inflight_push(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct inflight_region *region = inflight->region;
@@ -235,6 +241,11 @@ int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count
 	inflight->inode = stat.st_ino;
 	inflight->offset = offset;
 	inflight->mapping_size = size;
+	inflight->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (inflight->fd < 0) {
+		error = -errno;
+		goto error_fd;
+	}
 	inflight->mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (inflight->mapping == MAP_FAILED) {
 		error = -errno;
@@ -252,6 +263,8 @@ int inflight_create(int fd, uint64_t offset, uint64_t size, unsigned queue_count
 	return 0;
 
 error_mapping:
+	close(inflight->fd);
+error_fd:
 	free(inflight->queues);
 error_queues:
 	free(inflight);
@@ -263,6 +276,7 @@ void inflight_destroy(struct inflight *inflight)
 	if (!inflight)
 		return;
 	munmap(inflight->mapping, inflight->mapping_size);
+	close(inflight->fd);
 	free(inflight->queues);
 	free(inflight);
 }

@@ -63,11 +63,13 @@ void virtqueue_inflight_set_progress(
 
 /* A head was taken, and is pushed; all pushed ones were published with this used index. */
 void virtqueue_inflight_take(struct virtqueue_inflight *inflight, uint16_t head);
+void virtqueue_inflight_untake(struct virtqueue_inflight *inflight, uint16_t head);
 void virtqueue_inflight_push(struct virtqueue_inflight *inflight, uint16_t head);
 void virtqueue_inflight_publish(struct virtqueue_inflight *inflight, uint16_t used_index);
 
 /* The records of all queues. */
 struct inflight {
+	int fd; /* for another process that records in it (a relay); owned */
 	void *mapping;
 	size_t mapping_size;
 	unsigned queue_count;

@@ -50,6 +50,8 @@ struct memory_map {
 };
 
 struct guest_memory;
+struct virtqueue_config; /* virtqueue.h */
+struct virtqueue_relay;
 struct guest_memory_impl {
 	const char *name;
 	void (*destroy)(struct guest_memory *memory);
@@ -68,6 +70,10 @@ struct guest_memory_impl {
 	int (*map)(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
 	    enum memory_access access, struct memory_map **map);
 	void (*unmap)(struct guest_memory *memory, struct memory_map *map);
+	/* Where another process alone reaches requests and rings: has it serve queue @index
+	 * (virtqueue.h). May be NULL; -EOPNOTSUPP: it does not, so map the rings. */
+	int (*relay)(struct guest_memory *memory, unsigned index,
+	    const struct virtqueue_config *config, int call_fd, struct virtqueue_relay **relay);
 };
 
 /* What reaching the guest's memory has cost: calls to the kernel, each of which is one hypercall or

@@ -113,6 +113,20 @@ static int vhost_user_kicked(sd_event_source *source, int fd, uint32_t events, v
 
 /* ------------------------------------------------------------- starting and stopping */
 
+/* From now on the relay takes the driver's kicks, and we take its. */
+static int vhost_user_listen_to_relay(
+    struct vhost_user_vring *vring, const struct virtqueue_relay *relay)
+{
+	int fd = fcntl(relay->kick_fd, F_DUPFD_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	r = sd_event_source_set_io_fd(vring->kick, fd); /* closes the old one */
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : 0;
+}
+
 static int vhost_user_start_queue(struct vhost_user *user, unsigned index)
 {
 	struct vhost_user_vring *vring = &user->vrings[index];
@@ -121,12 +135,15 @@ static int vhost_user_start_queue(struct vhost_user *user, unsigned index)
 		.size = vring->size,
 		.base = vring->base,
 		.features = user->features,
+		.kick_fd = sd_event_source_get_io_fd(vring->kick),
 	};
 	uint64_t size = vring->size;
 	int error;
 
 	if (user->inflight && index < user->inflight->queue_count)
 		config.inflight = &user->inflight->queues[index];
+	if (config.inflight)
+		config.inflight_file = user->inflight;
 	error =
 	    memory_translate_user(user->memory, vring->addr.descriptor, 16 * size, &config.desc);
 	if (!error)
@@ -143,6 +160,13 @@ static int vhost_user_start_queue(struct vhost_user *user, unsigned index)
 					   ? "its size or the alignment of its rings is not valid"
 					   : "its rings cannot be mapped");
 		return 1;
+	}
+	if (queue->relay) {
+		error = vhost_user_listen_to_relay(vring, queue->relay);
+		if (error) {
+			virtqueue_stop(queue);
+			return error;
+		}
 	}
 	if (user->device->impl->recover)
 		user->device->impl->recover(user->device);
@@ -368,6 +392,11 @@ int vhost_user_set_vring_kick(struct vhost_user *user, struct vhost_user_message
 		    "pass an eventfd",
 		    index);
 	vring = &user->vrings[index];
+	if (user->queues[index].started && user->queues[index].relay) {
+		virtqueue_set_fds(&user->queues[index], fd);
+		close(fd);
+		return 0;
+	}
 	error =
 	    sd_event_add_io(user->options.event, &source, fd, EPOLLIN, vhost_user_kicked, vring);
 	if (error < 0) {
@@ -394,8 +423,11 @@ int vhost_user_set_vring_call(struct vhost_user *user, struct vhost_user_message
 	unsigned index;
 	int fd, error = vhost_user_take_eventfd(user, message, &index, &fd);
 
-	if (!error)
-		vhost_user_replace_fd(&user->queues[index].call_fd, fd);
+	if (error)
+		return error;
+	vhost_user_replace_fd(&user->queues[index].call_fd, fd);
+	if (user->queues[index].started)
+		virtqueue_set_fds(&user->queues[index], -1);
 	return error;
 }
 

@@ -103,6 +103,68 @@ static void virtqueue_unmap(struct virtqueue *queue)
 	queue->memory = NULL;
 }
 
+/* ------------------------------------------------------------- somebody else's rings */
+
+static void virtqueue_count_calls(struct virtqueue *queue, uint64_t before)
+{
+	queue->calls += queue->relay->calls - before;
+}
+
+static int virtqueue_start_relay(
+    struct virtqueue *queue, struct guest_memory *memory, const struct virtqueue_config *config)
+{
+	int error;
+
+	if (!memory->impl->relay)
+		return -EOPNOTSUPP;
+	error = memory->impl->relay(memory, queue->index, config, queue->call_fd, &queue->relay);
+	if (error)
+		return error;
+	queue->config = *config;
+	queue->memory = memory;
+	memset(queue->heads, 0, sizeof(queue->heads));
+	queue->in_flight = 0;
+	queue->last_avail = config->base;
+	queue->broken = false;
+	queue->reason = NULL;
+	queue->started = true;
+	return 0;
+}
+
+static void virtqueue_set_broken(struct virtqueue *queue, const char *reason);
+
+static int virtqueue_pop_relay(struct virtqueue *queue, struct virtqueue_chain *chain)
+{
+	uint64_t calls = queue->relay->calls;
+	int result = queue->relay->impl->pop(queue->relay, chain);
+
+	virtqueue_count_calls(queue, calls);
+	if (result == -EPROTO)
+		virtqueue_set_broken(queue, "its rings are broken");
+	if (result <= 0)
+		return result;
+	queue->heads[chain->head / 64] |= UINT64_C(1) << chain->head % 64;
+	queue->in_flight++;
+	queue->chains++;
+	return 1;
+}
+
+static void virtqueue_publish_relay(struct virtqueue *queue)
+{
+	uint64_t calls = queue->relay->calls;
+
+	queue->relay->impl->publish(queue->relay);
+	virtqueue_count_calls(queue, calls);
+}
+
+void virtqueue_set_fds(struct virtqueue *queue, int kick_fd)
+{
+	if (queue->relay)
+		queue->relay->impl->set_fds(queue->relay, kick_fd, queue->call_fd);
+}
+
+/* ------------------------------------------------------------- starting and stopping */
+
 int virtqueue_start(
     struct virtqueue *queue, struct guest_memory *memory, const struct virtqueue_config *config)
 {
@@ -116,6 +178,9 @@ int virtqueue_start(
 	if (config->inflight && config->inflight->size < size)
 		return -EINVAL;
 
+	error = virtqueue_start_relay(queue, memory, config);
+	if (error != -EOPNOTSUPP)
+		return error;
 	queue->config = *config;
 	queue->memory = memory;
 	error = virtqueue_map_part(
@@ -155,6 +220,12 @@ void virtqueue_stop(struct virtqueue *queue)
 	if (!queue->started)
 		return;
 	queue->started = false;
+	if (queue->relay) {
+		queue->last_avail = queue->relay->impl->stop(queue->relay);
+		queue->relay = NULL;
+		queue->memory = NULL;
+		return;
+	}
 	/* What the guest was promised must not come when the memory is its own again. */
 	memory_flush(queue->memory);
 	virtqueue_unmap(queue);
@@ -387,6 +458,8 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 		return -EPROTO;
 	if (!queue->started)
 		return 0;
+	if (queue->relay)
+		return virtqueue_pop_relay(queue, chain);
 	/* First what a predecessor left in flight; that is counted already. */
 	resubmit = inflight && virtqueue_inflight_resubmit(inflight, &head, &chain->progress);
 	if (!resubmit) {
@@ -409,6 +482,17 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 	return 1;
 }
 
+void virtqueue_unpop(struct virtqueue *queue, uint16_t head)
+{
+	queue->heads[head / 64] &= ~(UINT64_C(1) << head % 64);
+	queue->chains--;
+	queue->last_avail--;
+	queue->avail_index = queue->last_avail; /* to be looked at anew */
+	queue->in_flight--;
+	if (queue->config.inflight)
+		virtqueue_inflight_untake(queue->config.inflight, head);
+}
+
 void virtqueue_set_progress(
     struct virtqueue *queue, uint16_t head, enum virtqueue_progress progress)
 {
@@ -424,6 +508,12 @@ void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written)
 	if (!queue->started)
 		return;
 	assert(head < queue->config.size && virtqueue_head_in_flight(queue, head));
+	if (queue->relay) {
+		queue->heads[head / 64] &= ~(UINT64_C(1) << head % 64);
+		queue->in_flight--;
+		queue->relay->impl->push(queue->relay, head, written);
+		return;
+	}
 	used = virtqueue_used(queue);
 	entry = &used->ring[queue->used_index & (queue->config.size - 1)];
 	__atomic_store_n(&entry->id, head, __ATOMIC_RELAXED);
@@ -466,6 +556,10 @@ void virtqueue_publish(struct virtqueue *queue)
 	uint16_t old = queue->published, new = queue->used_index;
 	uint64_t begin = trace_begin(queue->trace);
 
+	if (queue->started && queue->relay) {
+		virtqueue_publish_relay(queue);
+		return;
+	}
 	if (!queue->started || old == new)
 		return;
 	memory_flush(queue->memory);
@@ -485,7 +579,8 @@ void virtqueue_disable_notifications(struct virtqueue *queue)
 {
 	/* With the event index, the driver kicks when the index passes avail_event, which it has
 	 * by now. */
-	if (!queue->started || virtqueue_has_feature(queue, VIRTIO_RING_F_EVENT_IDX))
+	if (!queue->started || queue->relay ||
+	    virtqueue_has_feature(queue, VIRTIO_RING_F_EVENT_IDX))
 		return;
 	__atomic_store_n(&virtqueue_used(queue)->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 }
@@ -495,6 +590,8 @@ bool virtqueue_enable_notifications(struct virtqueue *queue)
 	if (!queue->started || queue->broken)
 		return false;
 	queue->kicks_wanted++;
+	if (queue->relay)
+		return false; /* its kick_fd is readable whenever there are more */
 	if (virtqueue_has_feature(queue, VIRTIO_RING_F_EVENT_IDX))
 		__atomic_store_n(virtqueue_avail_event(queue), queue->last_avail, __ATOMIC_RELAXED);
 	else

@@ -37,6 +37,10 @@ struct virtqueue_config {
 	uint64_t desc, avail, used;          /* bus addresses */
 	struct virtqueue_inflight *inflight; /* where heads in flight are recorded; may be NULL.
 						Not owned; outlives the started queue. */
+
+	/* For a relay alone: the driver's kicks, and the file of the records; not owned */
+	int kick_fd;
+	const struct inflight *inflight_file; /* NULL where inflight is */
 };
 
 /* How far a request got that is in flight: for a back end that replaces a dead one. */
@@ -57,6 +61,28 @@ struct virtqueue_chain {
 	struct memory_piece pieces[VIRTQUEUE_CHAIN_MAX];
 };
 
+/*
+ * A queue whose rings another process serves, in this file's way: it takes requests before we ask,
+ * with what can be read of them, and returns them when we have said what to answer. Both ways go
+ * without waiting. Pieces of its chains are no bus addresses; memory_read() and memory_write() know
+ * them, and the answer has to be written before it is pushed.
+ */
+struct virtqueue_relay_impl {
+	/* As virtqueue_pop(), and -EPROTO when the ring is broken, which was logged there. */
+	int (*pop)(struct virtqueue_relay *relay, struct virtqueue_chain *chain);
+	void (*push)(struct virtqueue_relay *relay, uint16_t head, uint32_t written);
+	void (*publish)(struct virtqueue_relay *relay);
+	void (*set_fds)(struct virtqueue_relay *relay, int kick_fd, int call_fd); /* -1: as it is */
+	/* The rings are let go of, and the relay is freed; the next available entry to take. */
+	uint16_t (*stop)(struct virtqueue_relay *relay);
+};
+
+struct virtqueue_relay {
+	const struct virtqueue_relay_impl *impl;
+	int kick_fd;    /* owned: an eventfd that says that there are requests */
+	uint64_t calls; /* so far: kept by the implementation in pop() and publish() */
+};
+
 struct virtqueue {
 	/* Set by virtqueue_init() */
 	unsigned index;
@@ -67,6 +93,7 @@ struct virtqueue {
 	/* Valid between start and stop */
 	struct guest_memory *memory;
 	struct virtqueue_config config;
+	struct virtqueue_relay *relay; /* NULL: the rings are mapped here */
 	struct memory_map *desc_map, *avail_map, *used_map;
 	uint16_t last_avail;                     /* next entry of the available ring to take */
 	uint16_t avail_index;                    /* the driver's index, as last read */
@@ -101,6 +128,13 @@ int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 /* How far a request that was popped has got, for a successor. */
 void virtqueue_set_progress(
     struct virtqueue *queue, uint16_t head, enum virtqueue_progress progress);
+
+/* Gives the last request that was popped back, as if it had not been; not where a predecessor had
+ * taken it. */
+void virtqueue_unpop(struct virtqueue *queue, uint16_t head);
+
+/* The transport's descriptors have changed: call_fd, and the driver's kicks (-1: have not). */
+void virtqueue_set_fds(struct virtqueue *queue, int kick_fd);
 
 /* Returns a request to the driver with @written bytes; visible after virtqueue_publish(). */
 void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "backend/inflight.h"
 #include "backend/log.h"
 #include "xen/grant_wire.h"
 
@@ -14,21 +15,24 @@ struct grant_client {
 	int socket;
 	uint8_t *shared;
 	uint64_t questions;
+	bool relays;
 	bool lost; /* the monitor; said */
 };
 
-/* Asks and waits. The answer's error, or that of the conversation. */
-static int grant_client_ask(struct grant_client *client, const struct grant_question *question,
-    int fd, struct grant_answer *answer, int *answer_fd)
+/* Asks and waits. The answer's error, or that of the conversation; the answer's descriptors are
+ * as many as there have to be, or none. */
+static int grant_client_ask_with(struct grant_client *client, const struct grant_question *question,
+    const int *fds, size_t fd_count, struct grant_answer *answer, int *answer_fds,
+    size_t answer_fd_count)
 {
-	size_t fd_count = answer_fd ? 1 : 0;
+	size_t got = answer_fd_count;
 	int result;
 
 	client->questions++;
-	result = grant_send(client->socket, question, sizeof(*question), &fd, fd >= 0);
+	result = grant_send(client->socket, question, sizeof(*question), fds, fd_count);
 	if (!result) {
-		result = grant_receive(
-		    client->socket, answer, sizeof(*answer), answer_fd, &fd_count, true);
+		result =
+		    grant_receive(client->socket, answer, sizeof(*answer), answer_fds, &got, true);
 		result = result > 0 ? 0 : result ? result : -EPROTO;
 	}
 	if (result) {
@@ -38,15 +42,20 @@ static int grant_client_ask(struct grant_client *client, const struct grant_ques
 		client->lost = true;
 		return result;
 	}
-	if (answer->error) {
-		if (fd_count)
-			close(*answer_fd);
-		return answer->error < 0 ? answer->error : -EPROTO;
-	}
-	return fd_count == (answer_fd != NULL) ? 0 : -EPROTO;
+	if (!answer->error && got == answer_fd_count)
+		return 0;
+	while (got > 0)
+		close(answer_fds[--got]);
+	return answer->error < 0 ? answer->error : -EPROTO;
 }
 
-int grant_client_create(int socket, struct grant_client **to)
+static int grant_client_ask(
+    struct grant_client *client, const struct grant_question *question, struct grant_answer *answer)
+{
+	return grant_client_ask_with(client, question, NULL, 0, answer, NULL, 0);
+}
+
+int grant_client_create(int socket, bool relays, struct grant_client **to)
 {
 	const struct grant_question hello = { .type = GRANT_HELLO };
 	struct grant_client *client = calloc(1, sizeof(*client));
@@ -57,7 +66,8 @@ int grant_client_create(int socket, struct grant_client **to)
 	if (!client)
 		return -ENOMEM;
 	client->socket = socket;
-	error = grant_client_ask(client, &hello, -1, &answer, &fd);
+	client->relays = relays;
+	error = grant_client_ask_with(client, &hello, NULL, 0, &answer, &fd, 1);
 	if (!error) {
 		error = grant_shared_open(fd, GRANT_SHARED_SIZE, &shared);
 		close(fd);
@@ -69,6 +79,11 @@ int grant_client_create(int socket, struct grant_client **to)
 	client->shared = shared;
 	*to = client;
 	return 0;
+}
+
+bool grant_client_relays(const struct grant_client *client)
+{
+	return client->relays;
 }
 
 void grant_client_destroy(struct grant_client *client)
@@ -85,7 +100,7 @@ int grant_client_set_device(struct grant_client *client, int fd, uint16_t domid)
 	const struct grant_question question = { .type = GRANT_DEVICE, .number = domid };
 	struct grant_answer answer;
 
-	return grant_client_ask(client, &question, fd, &answer, NULL);
+	return grant_client_ask_with(client, &question, &fd, 1, &answer, NULL, 0);
 }
 
 /* ------------------------------------------------------------------- mapping */
@@ -99,7 +114,7 @@ static void grant_client_remove(struct grant_client *client, uint64_t index, uin
 	};
 	struct grant_answer answer;
 
-	grant_client_ask(client, &question, -1, &answer, NULL);
+	grant_client_ask(client, &question, &answer);
 }
 
 int grant_client_map(struct grant_client *client, int fd, const struct gntdev_run *runs,
@@ -117,7 +132,7 @@ int grant_client_map(struct grant_client *client, int fd, const struct gntdev_ru
 			return -E2BIG;
 		list[question.number++] = runs[i];
 	}
-	error = grant_client_ask(client, &question, -1, &answer, NULL);
+	error = grant_client_ask(client, &question, &answer);
 	if (error)
 		return error;
 	*map = (struct gntdev_map){ .index = answer.index, .pages = answer.pages };
@@ -187,7 +202,7 @@ int grant_client_copy(struct grant_client *client, enum gntdev_direction directi
 		question.number = (uint32_t)n;
 		if (direction == GNTDEV_TO_GUEST)
 			grant_client_move(client, direction, segments, n);
-		error = grant_client_ask(client, &question, -1, &answer, NULL);
+		error = grant_client_ask(client, &question, &answer);
 		/* What one bad grant spoils is not the others' */
 		if (error && error != -EFAULT)
 			return error;
@@ -199,6 +214,80 @@ int grant_client_copy(struct grant_client *client, enum gntdev_direction directi
 		count -= n;
 	}
 	return result;
+}
+
+/* ------------------------------------------------------------------- queues */
+
+int grant_client_start_queue(struct grant_client *client, unsigned index,
+    const struct virtqueue_config *config, int call_fd, uint64_t *bytes, int *fds)
+{
+	struct grant_question question = {
+		.type = GRANT_START,
+		.index = index,
+		.queue = {
+			.size = config->size,
+			.base = config->base,
+			.features = config->features,
+			.desc = config->desc,
+			.avail = config->avail,
+			.used = config->used,
+			.fds = GRANT_QUEUE_KICK,
+		},
+	};
+	int given[GRANT_FDS_MAX] = { config->kick_fd };
+	struct grant_answer answer;
+	size_t count = 1;
+	int error;
+
+	if (call_fd >= 0) {
+		question.queue.fds |= GRANT_QUEUE_CALL;
+		given[count++] = call_fd;
+	}
+	if (config->inflight_file) {
+		question.queue.fds |= GRANT_QUEUE_INFLIGHT;
+		question.queue.inflight_offset = config->inflight_file->offset;
+		question.queue.inflight_size = config->inflight_file->mapping_size;
+		question.queue.inflight_queues = (uint16_t)config->inflight_file->queue_count;
+		question.queue.inflight_queue_size = config->inflight_file->queue_size;
+		given[count++] = config->inflight_file->fd;
+	}
+	error = grant_client_ask_with(
+	    client, &question, given, count, &answer, fds, GRANT_QUEUE_ANSWER_FDS);
+	if (!error)
+		*bytes = answer.index;
+	return error;
+}
+
+void grant_client_set_queue_fds(
+    struct grant_client *client, unsigned index, int kick_fd, int call_fd)
+{
+	struct grant_question question = { .type = GRANT_FDS, .index = index };
+	struct grant_answer answer;
+	int fds[2];
+	size_t count = 0;
+
+	if (kick_fd >= 0) {
+		question.queue.fds |= GRANT_QUEUE_KICK;
+		fds[count++] = kick_fd;
+	}
+	if (call_fd >= 0) {
+		question.queue.fds |= GRANT_QUEUE_CALL;
+		fds[count++] = call_fd;
+	}
+	if (count && grant_client_ask_with(client, &question, fds, count, &answer, NULL, 0) < 0)
+		log_error("the monitor does not take queue %u's new descriptors", index);
+}
+
+uint16_t grant_client_stop_queue(struct grant_client *client, unsigned index, uint32_t popped)
+{
+	const struct grant_question question = {
+		.type = GRANT_STOP,
+		.index = index,
+		.number = popped,
+	};
+	struct grant_answer answer;
+
+	return grant_client_ask(client, &question, &answer) < 0 ? 0 : (uint16_t)answer.index;
 }
 
 uint64_t grant_client_questions(const struct grant_client *client)

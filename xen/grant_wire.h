@@ -20,12 +20,27 @@ enum grant_question_type {
 	GRANT_REMOVE, /* index, number: of pages, as they were inserted */
 	GRANT_READ,   /* number: of segments in the list, whose bytes come one after the other */
 	GRANT_WRITE,
+	GRANT_START, /* index: of a queue that the monitor is to serve (queue, descriptors) */
+	GRANT_STOP,  /* index: of a queue, number: of requests popped; answered with the base */
+	GRANT_FDS,   /* index: of a queue; its descriptors that have changed */
 };
+
+/* The descriptors of a question about a queue, in this order, as far as there are any */
+#define GRANT_QUEUE_KICK 0x1
+#define GRANT_QUEUE_CALL 0x2
+#define GRANT_QUEUE_INFLIGHT 0x4
 
 struct grant_question {
 	uint32_t type;
 	uint32_t number;
 	uint64_t index;
+	struct {
+		uint16_t size, base;
+		uint32_t fds; /* GRANT_QUEUE_* */
+		uint64_t features, desc, avail, used;
+		uint64_t inflight_offset, inflight_size;
+		uint16_t inflight_queues, inflight_queue_size, padding[2];
+	} queue;
 };
 
 struct grant_answer {
@@ -47,6 +62,55 @@ struct grant_segment {
 #define GRANT_SHARED_SIZE (GRANT_LIST_SIZE + GRANT_BYTES_MAX)
 
 #define GRANT_FDS_MAX 4
+
+/* ------------------------------------------------------------------- queues */
+
+#define GRANT_QUEUES_MAX 4
+#define GRANT_QUEUE_SIZE_MAX 1024 /* VIRTQUEUE_SIZE_MAX */
+
+/* What an answer has at most; the longest of virtio-gpu are a capability set and an EDID. */
+#define GRANT_ANSWER_MAX 4096
+
+/* A request, with what can be read of it. */
+struct grant_request {
+	uint16_t head;
+	uint8_t progress; /* enum virtqueue_progress */
+	uint8_t unreadable;
+	uint32_t copied; /* bytes, of readable_size: the first ones */
+	uint64_t offset; /* of these, in bytes[] */
+	uint64_t readable_size;
+	uint64_t writable_size;
+};
+
+/* An answer, of which @written bytes lie in answers[head]. */
+struct grant_pushed {
+	uint32_t head, written;
+};
+
+/*
+ * A queue between two processes, which none of them waits for: the monitor gives requests, the
+ * worker pushes answers. All counters run freely. Of what the worker writes the monitor believes
+ * nothing: what it needs to remember it has to itself.
+ */
+struct grant_queue_shared {
+	/* By the monitor */
+	uint32_t given;
+	uint32_t broken;
+	uint64_t calls, copy_calls, segments;                /* statistics */
+	struct grant_request requests[GRANT_QUEUE_SIZE_MAX]; /* by @given modulo the queue's size */
+	uint8_t padding[64];
+	/* By the worker */
+	uint32_t read;   /* requests whose bytes it needs no more */
+	uint32_t pushed; /* answers */
+	struct grant_pushed answered[GRANT_QUEUE_SIZE_MAX];
+	/* By both, in turn: the monitor waits for @read to change, and wants to hear of it */
+	uint32_t full;
+	uint8_t answers[GRANT_QUEUE_SIZE_MAX][GRANT_ANSWER_MAX] __attribute__((aligned(4096)));
+	uint8_t bytes[]; /* of requests; as many as the answer to GRANT_START says */
+};
+
+/* An answer's descriptors */
+enum { GRANT_QUEUE_MEMORY, GRANT_QUEUE_GIVEN, GRANT_QUEUE_PUSHED, GRANT_QUEUE_ANSWER_FDS };
 
 /* Sends one message, whole, without waiting. -EAGAIN, -ENOTCONN, another -errno. */
 int grant_send(int socket, const void *message, size_t size, const int *fds, size_t fd_count);

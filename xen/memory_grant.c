@@ -11,6 +11,7 @@
 #include "backend/log.h"
 #include "xen/gntdev.h"
 #include "xen/grant_client.h"
+#include "xen/grant_queue.h"
 
 #define PAGE_SHIFT 12
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of xen.h */
@@ -25,6 +26,7 @@
 struct memory_grant {
 	struct guest_memory base;
 	struct grant_client *client; /* who asks gntdev for us; NULL: we do. Not owned */
+	struct grant_queues *queues; /* that it serves; NULL: none */
 	int fd;                      /* gntdev, or -1: no region */
 	struct memory_region region; /* size 0: removed, while maps are left */
 	bool copy_by_map;            /* grant copy is not to be had here */
@@ -149,6 +151,7 @@ static void memory_grant_destroy(struct guest_memory *memory)
 
 	if (grant->fd >= 0)
 		close(grant->fd);
+	grant_queues_destroy(grant->queues);
 	free(grant);
 }
 
@@ -451,12 +454,20 @@ by_map:
 static int memory_grant_read(
     struct guest_memory *memory, void *to, const struct memory_piece *pieces, size_t count)
 {
+	struct memory_grant *grant = memory_grant_from(memory);
+
+	if (grant->queues && count && grant_queues_owns(&pieces[0]))
+		return grant_queues_read(grant->queues, to, pieces, count);
 	return memory_grant_copy(memory, pieces, count, to, 0, GNTDEV_FROM_GUEST);
 }
 
 static int memory_grant_write(struct guest_memory *memory, const struct memory_piece *pieces,
     size_t count, const void *from, size_t size)
 {
+	struct memory_grant *grant = memory_grant_from(memory);
+
+	if (grant->queues && count && grant_queues_owns(&pieces[0]))
+		return grant_queues_write(grant->queues, pieces, count, from, size);
 	/* The local side of a copy to the guest is only read. */
 	return memory_grant_copy(memory, pieces, count, (void *)from, size, GNTDEV_TO_GUEST);
 }
@@ -469,6 +480,8 @@ static int memory_grant_write_later(struct guest_memory *memory, const struct me
 	size_t pages, room;
 	int error;
 
+	if (grant->queues && count && grant_queues_owns(&pieces[0]))
+		return grant_queues_write(grant->queues, pieces, count, from, size);
 	error = memory_grant_measure(grant, pieces, count, &pages, &room);
 	if (error)
 		return error;
@@ -515,6 +528,19 @@ static void memory_grant_flush(struct guest_memory *memory)
 	grant->later_count = grant->later_size = 0;
 }
 
+static int memory_grant_relay(struct guest_memory *memory, unsigned index,
+    const struct virtqueue_config *config, int call_fd, struct virtqueue_relay **relay)
+{
+	struct memory_grant *grant = memory_grant_from(memory);
+	int error;
+
+	if (!grant->queues)
+		return -EOPNOTSUPP;
+	error = grant_queues_start(grant->queues, index, config, call_fd, relay);
+	memory_grant_count_questions(grant);
+	return error;
+}
+
 static const struct guest_memory_impl memory_grant_impl = {
 	.name = "grants",
 	.destroy = memory_grant_destroy,
@@ -527,6 +553,7 @@ static const struct guest_memory_impl memory_grant_impl = {
 	.flush = memory_grant_flush,
 	.map = memory_grant_map,
 	.unmap = memory_grant_unmap,
+	.relay = memory_grant_relay,
 };
 
 int memory_grant_create(struct grant_client *client, struct guest_memory **memory)
@@ -537,6 +564,13 @@ int memory_grant_create(struct grant_client *client, struct guest_memory **memor
 		return -ENOMEM;
 	grant->base.impl = &memory_grant_impl;
 	grant->client = client;
+	if (client && grant_client_relays(client)) {
+		grant->queues = grant_queues_create(client, &grant->base.statistics);
+		if (!grant->queues) {
+			free(grant);
+			return -ENOMEM;
+		}
+	}
 	grant->fd = -1;
 	*memory = &grant->base;
 	return 0;

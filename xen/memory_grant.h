@@ -19,7 +19,8 @@
 struct grant_client;
 
 /* @client: who asks the grant device in our place (a sandboxed worker's monitor; not owned,
- * outlives the memory); NULL: we do. -ENOMEM. */
+ * outlives the memory); NULL: we do. A client that relays has
+ * the queues served there, too. -ENOMEM. */
 int memory_grant_create(struct grant_client *client, struct guest_memory **memory);
 
 /* The region that makes all grants of @domid reachable. */

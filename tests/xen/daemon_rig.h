@@ -9,13 +9,17 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/log.h"
@@ -25,6 +29,8 @@
 #include "tests/xen/fake_xenstore.h"
 #include "tests/xen/grant_ring.h"
 #include "xen/daemon.h"
+#include "xen/grant_broker.h"
+#include "xen/grant_client.h"
 #include "xen/memory_xen.h"
 
 /* After what they need. */
@@ -43,6 +49,7 @@
 #define DIE 0xdd /* a byte of the configuration space that is the worker's end */
 
 static char *self; /* this program */
+static const struct guest_memory_impl *worker_memory_impl;
 
 /* ---------------------------------------------------------------- the worker */
 
@@ -162,6 +169,75 @@ static inline void worker_closed(void *data, int error)
 	sd_event_exit(data, 0);
 }
 
+/* ... which find the fake device by it, where they have no other reason to look at it. */
+static inline int worker_add_region(
+    struct guest_memory *memory, const struct memory_region *region, int fd)
+{
+	gntdev_check(fd);
+	return worker_memory_impl->add_region(memory, region, fd);
+}
+
+static inline int worker_create_memory(
+    void *client, const struct memory_region *region, struct guest_memory **memory)
+{
+	static struct guest_memory_impl impl;
+	int error = memory_xen_create(client, region, memory);
+
+	if (error || !client)
+		return error;
+	worker_memory_impl = (*memory)->impl;
+	impl = *worker_memory_impl;
+	impl.add_region = worker_add_region;
+	(*memory)->impl = &impl;
+	return 0;
+}
+
+/* As gpudom-worker's monitor: ends as the worker does, which is its child. */
+static inline _Noreturn void monitor_main(struct grant_broker *broker, pid_t pid)
+{
+	struct pollfd fds[] = {
+		{ .fd = pidfd_open(pid, 0), .events = POLLIN },
+		{ .fd = grant_broker_fd(broker), .events = POLLIN },
+	};
+	int status;
+
+	close(3); /* the worker's alone */
+	do {
+		poll(fds, 2, -1);
+		if (fds[1].revents && !grant_broker_dispatch(broker))
+			fds[1].fd = -1;
+	} while (!fds[0].revents);
+	waitpid(pid, &status, 0);
+	grant_broker_destroy(broker);
+	if (WIFSIGNALED(status))
+		kill(getpid(), WTERMSIG(status));
+	_exit(WEXITSTATUS(status));
+}
+
+/* Divides this process in two, where the test says so. In the worker, the client; or NULL. */
+static inline struct grant_client *worker_divide(void)
+{
+	const struct grant_broker_options options = { .domid = FAKE_XEN_GUEST };
+	struct grant_broker *broker;
+	struct grant_client *client;
+	int socket;
+	pid_t pid;
+
+	if (!getenv("GPUDOM_TEST_BROKER"))
+		return NULL;
+	if (grant_broker_create(&options, &broker, &socket) < 0 || (pid = fork()) < 0)
+		abort();
+	if (pid) {
+		close(socket);
+		monitor_main(broker, pid);
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	grant_broker_destroy(broker);
+	if (grant_client_create(socket, true, &client) < 0)
+		abort();
+	return client;
+}
+
 static inline int worker_main(int fd)
 {
 	struct fake_device fake;
@@ -169,13 +245,14 @@ static inline int worker_main(int fd)
 	struct vhost_user *user;
 	struct vhost_user_options options = {
 		.device = &fake.device,
-		.create_xen_memory = memory_xen_create,
+		.create_xen_memory = worker_create_memory,
 		.closed = worker_closed,
 	};
 	int r;
 
 	if (getenv("GPUDOM_TEST_WORKERS_STOP"))
 		raise(SIGSTOP);
+	options.memory_data = worker_divide();
 	fake_device_init(&fake);
 	impl = *fake.device.impl;
 	impl.ledger_size = 64;
@@ -194,6 +271,7 @@ static inline int worker_main(int fd)
 	r = sd_event_loop(options.event);
 	vhost_user_destroy(user);
 	sd_event_unref(options.event);
+	grant_client_destroy(options.memory_data);
 	return r;
 }
 

@@ -703,6 +703,9 @@ int main(int argc, char **argv)
 	if (daemon_rig_main(argc, argv, &result))
 		return result;
 	result = cmocka_run_group_tests_name("gpudomd: workers", tests, NULL, NULL);
+	setenv("GPUDOM_TEST_BROKER", "1", 1);
+	result += cmocka_run_group_tests_name("the same with monitors", tests, NULL, NULL);
+	unsetenv("GPUDOM_TEST_BROKER");
 	grant_ring_foreign = true;
 	result += cmocka_run_group_tests_name("the same by foreign maps", tests, NULL, NULL);
 	free(self);

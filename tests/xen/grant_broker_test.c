@@ -422,7 +422,7 @@ static void without_a_monitor(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
 	close(sockets[1]);
-	assert_int_equal(grant_client_create(sockets[0], &client), -ENOTCONN);
+	assert_int_equal(grant_client_create(sockets[0], false, &client), -ENOTCONN);
 	close(sockets[0]);
 }
 
