@@ -137,6 +137,14 @@ static bool valid_memory(const struct config_key *key, const char *value)
 	return config_parse_size(value, key->max, &bytes) && (bytes || is_off(value));
 }
 
+/* Of the process; without an off. */
+static bool valid_size(const struct config_key *key, const char *value)
+{
+	uint64_t bytes;
+
+	return config_parse_size(value, key->max, &bytes) && bytes;
+}
+
 static bool valid_duration(const struct config_key *key, const char *value)
 {
 	uint32_t ms;
@@ -273,6 +281,7 @@ static bool valid_modes(const struct config_key *key, const char *value)
 
 static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
 static const char *const egls[] = { "auto", "gbm", "device", "surfaceless", NULL };
+static const char *const sandboxes[] = { "on", "strict", "off", "log", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
 #define NUMBER "a number"
@@ -319,6 +328,9 @@ const struct config_key config_keys[] = {
 	{ LIMIT("limit-submissions", CAP) },
 	{ LIMIT("limit-frame-rate", CAP) },
 	{ LIMIT("limit-gpu-time", "percent, 1 to 100, or off") },
+	{ OPTION("sandbox", valid_name, "on, strict, off or log"), .names = sandboxes },
+	{ OPTION("limit-memory", valid_size, SIZE), .max = BYTES_MAX },
+	{ OPTION("limit-files", valid_count, NUMBER), .max = 1 << 20 },
 	{ OPTION("log-level", valid_name, "error, warning, info or debug"), .names = levels,
 	    .when = CONFIG_WHEN_NOW },
 	{ OWN("crash-limit", valid_crashes, "N/SECONDS with N up to 100, or off") },

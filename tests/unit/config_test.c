@@ -192,6 +192,9 @@ static void each_setting_is_checked(void **state)
 		{ "limit-submissions", { "1", "1048576", "off" }, { "0", "1048577", "1K" } },
 		{ "limit-frame-rate", { "1", "1000", "off" }, { "0", "1001", "60Hz", "59.94" } },
 		{ "limit-gpu-time", { "1", "100", "50%", "off" }, { "0", "101%", "%", "1.5" } },
+		{ "sandbox", { "on", "strict", "off", "log" }, { "yes", "On" } },
+		{ "limit-memory", { "64M", "8G" }, { "0", "off", "1T", "50%" } },
+		{ "limit-files", { "1", "1048576" }, { "0", "1048577", "1K" } },
 		{ "log-level", { "error", "warning", "info", "debug" }, { "loud", "Info" } },
 		{ "crash-limit", { "5/60s", "5/60", "100/86400s", "0", "off", "1/1s" },
 		    { "5", "101/60s", "5/0s", "5/86401s", "5/60ms", "-1/60", "5/", "/60" } },
@@ -401,7 +404,7 @@ static void the_examples_comments_are_valid(void **state)
 	assert_int_equal(config_parse(&config, "example", text), 0);
 	assert_non_null(config.guests);
 	assert_string_equal(config.guests->guest, "cluster");
-	assert_int_equal(settings, 33 + 4);
+	assert_int_equal(settings, 36 + 4);
 	config_finish(&config);
 }
 
