@@ -158,6 +158,7 @@ fakes-xen/daemon_foreign_test := $(fake_xen)
 fakes-xen/life_cycle_test := $(fake_xen)
 fakes-xen/control_test := $(fake_xen)
 fakes-xen/control_screen_test := $(fake_xen)
+fakes-xen/control_trace_test := $(fake_xen)
 fakes-xen/xen_script_test := $(fake_xen) tests/xen/xen_script.c
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,14 @@ static int ctl_file_fail(struct ctl_file *file, int error)
 	return error;
 }
 
+/* What is there is no file that can be replaced, but /dev/null, or a pipe. */
+static bool ctl_file_is_special(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 int ctl_file_begin(struct ctl_file *file, const char *path)
 {
 	mode_t mask;
@@ -24,6 +33,10 @@ int ctl_file_begin(struct ctl_file *file, const char *path)
 	if (!strcmp(path, "-")) {
 		file->file = stdout;
 		return 0;
+	}
+	if (ctl_file_is_special(path)) {
+		file->file = fopen(path, "we");
+		return file->file ? 0 : ctl_file_fail(file, -errno);
 	}
 	/* Beside it, under a name that nobody can guess and that ends as no collector expects. */
 	if (asprintf(&file->temporary, "%s.XXXXXX", path) < 0) {
@@ -55,9 +68,9 @@ int ctl_file_commit(struct ctl_file *file)
 
 	if (error)
 		return ctl_file_fail(file, error);
-	if (!file->temporary)
-		return 0;
 	file->file = NULL;
+	if (!file->temporary)
+		return out != stdout && fclose(out) ? ctl_file_fail(file, -errno) : 0;
 	if (fclose(out) || rename(file->temporary, file->path) < 0)
 		return ctl_file_fail(file, -errno);
 	free(file->temporary);
@@ -67,7 +80,7 @@ int ctl_file_commit(struct ctl_file *file)
 
 void ctl_file_abort(struct ctl_file *file)
 {
-	if (file->temporary && file->file)
+	if (file->file && file->file != stdout)
 		fclose(file->file);
 	if (file->temporary)
 		unlink(file->temporary);

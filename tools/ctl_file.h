@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 struct ctl_file {
-	const char *path; /* "-": standard output */
+	const char *path; /* "-": standard output; devices and pipes are written as they are */
 	char *temporary;
 	FILE *file;
 };

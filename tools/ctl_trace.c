@@ -12,6 +12,7 @@
 
 #include "tools/ctl.h"
 #include "tools/ctl_client.h"
+#include "tools/ctl_file.h"
 #include "tools/trace_json.h"
 #include "xen/control.h"
 #include "xen/tracing.h"
@@ -165,11 +166,10 @@ static void report(const struct recording *recording, const char *path)
 	}
 }
 
-/* @file is open before anything is recorded: so that nothing is recorded in vain. */
-static int write_file(struct ctl_client *client, FILE *file, const char *path)
+static int write_file(struct ctl_client *client, struct ctl_file *file)
 {
 	struct recording recording = { 0 };
-	int error, status = fetch(client, &recording);
+	int status = fetch(client, &recording);
 
 	if (!status) {
 		const struct trace_recording all = { .from_ns = recording.from_ns,
@@ -178,26 +178,14 @@ static int write_file(struct ctl_client *client, FILE *file, const char *path)
 			.source_count = recording.count,
 			.gpudomd = &recording.gpudomd };
 
-		error = trace_json_write(file, &all);
-		if (error) {
-			fprintf(stderr, "gpudomctl trace: cannot write %s: %s\n", path,
-			    strerror(-error));
-			status = CTL_EXIT_ERROR;
-		} else {
-			report(&recording, path);
-		}
+		trace_json_write(file->file, &all);
+		/* Says what has gone wrong, also before it */
+		status = ctl_file_commit(file) < 0 ? CTL_EXIT_ERROR : 0;
 	}
+	if (!status)
+		report(&recording, file->path);
 	recording_finish(&recording);
 	return status;
-}
-
-static FILE *open_file(const char *path)
-{
-	FILE *file = strcmp(path, "-") != 0 ? fopen(path, "we") : stdout;
-
-	if (!file)
-		fprintf(stderr, "gpudomctl trace: cannot write %s: %s\n", path, strerror(errno));
-	return file;
 }
 
 /* ---------------------------------------------------------------- asking */
@@ -256,39 +244,37 @@ static void wait_seconds(unsigned seconds)
 
 /* ---------------------------------------------------------------- commands */
 
-static int record(struct ctl_client *client, const struct trace_options *options, FILE *file)
+static int record(struct ctl_client *client, const struct trace_options *options)
 {
 	int status = start(client, options, options->seconds);
 
 	if (status)
 		return status;
 	wait_seconds(options->seconds);
-	status = stop(client);
-	return status ? status : write_file(client, file, options->file);
+	return stop(client);
 }
 
 enum verb { RECORD, ON, SAVE, OFF };
 
+/* The file is open before anything is recorded: so that nothing is recorded in vain. */
 static int run(struct ctl_client *client, const struct trace_options *options, enum verb verb)
 {
-	FILE *file = NULL;
+	struct ctl_file file;
 	int status = 0;
 
-	if (options->file) {
-		file = open_file(options->file);
-		if (!file)
-			return CTL_EXIT_ERROR;
-	}
+	if (options->file && ctl_file_begin(&file, options->file) < 0)
+		return CTL_EXIT_ERROR;
 	if (verb == RECORD)
-		status = record(client, options, file);
+		status = record(client, options);
 	else if (verb == ON)
 		status = start(client, options, 0);
 	else if (verb == OFF)
 		status = stop(client);
-	if (!status && verb >= SAVE && file)
-		status = write_file(client, file, options->file);
-	if (file && file != stdout)
-		fclose(file);
+	if (!options->file)
+		return status;
+	if (!status)
+		status = write_file(client, &file);
+	ctl_file_abort(&file);
 	return status;
 }
 

@@ -28,6 +28,7 @@
 #include "tests/xen/fake_xen.h"
 #include "tests/xen/fake_xenstore.h"
 #include "tests/xen/grant_ring.h"
+#include "tools/worker_control.h"
 #include "xen/daemon.h"
 #include "xen/grant_broker.h"
 #include "xen/grant_client.h"
@@ -238,8 +239,11 @@ static inline struct grant_client *worker_divide(void)
 	return client;
 }
 
-static inline int worker_main(int fd)
+static inline int worker_main(int fd, int control_fd)
 {
+	struct trace trace = { 0 };
+	struct worker_control control;
+	struct worker_control_options control_options = { .trace = &trace };
 	struct fake_device fake;
 	struct virtio_device_impl impl;
 	struct vhost_user *user;
@@ -264,12 +268,18 @@ static inline int worker_main(int fd)
 	impl.drain_queue = worker_drain_queue;
 	impl.process_queue = worker_process_queue;
 	fake.device.impl = &impl;
+	fake.device.trace = &trace;
 	sd_event_new(&options.event);
+	control_options.event = options.event;
+	if (worker_control_init(&control, &control_options, control_fd) < 0)
+		return EXIT_FAILURE;
 	options.data = options.event;
 	if (vhost_user_create(&options, fd, &user) < 0)
 		return EXIT_FAILURE;
 	r = sd_event_loop(options.event);
 	vhost_user_destroy(user);
+	worker_control_finish(&control);
+	trace_stop(&trace);
 	sd_event_unref(options.event);
 	grant_client_destroy(options.memory_data);
 	return r;
@@ -499,7 +509,12 @@ static inline bool daemon_rig_main(int argc, char **argv, int *result)
 	sigset_t child;
 
 	if (argc > 1 && strncmp(argv[1], "--fd=", 5) == 0) {
-		*result = worker_main((int)strtol(argv[1] + 5, NULL, 10));
+		int control_fd = -1;
+
+		for (int i = 2; i < argc; i++)
+			if (strncmp(argv[i], "--control-fd=", 13) == 0)
+				control_fd = (int)strtol(argv[i] + 13, NULL, 10);
+		*result = worker_main((int)strtol(argv[1] + 5, NULL, 10), control_fd);
 		return true;
 	}
 	self = realpath("/proc/self/exe", NULL);
