@@ -408,12 +408,20 @@ static int worker_create_device(struct worker *worker)
 	    worker->event, &worker->fences, fd, EPOLLIN, worker_on_fences, worker);
 }
 
+static void worker_on_limits(void *data, const struct gpu_limits *limits)
+{
+	struct worker *worker = data;
+
+	gpu_set_limits(worker->device, limits);
+}
+
 /* What gpudomd says at run time. */
 static int worker_listen_to_gpudomd(struct worker *worker)
 {
 	const struct worker_control_options options = {
 		.event = worker->event,
 		.trace = &worker->trace,
+		.set_limits = worker_on_limits,
 		.data = worker,
 	};
 	int r = worker_control_init(&worker->control, &options, worker->options.control_fd);

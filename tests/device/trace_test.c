@@ -510,6 +510,24 @@ static void the_logs_level_changes_at_run_time(void **state)
 	assert_int_equal(count_lines(setup, "refused RESOURCE_UNREF"), 1);
 }
 
+static void limits_change_at_run_time(void **state)
+{
+	struct worker_message message = {
+		.type = WORKER_SET_LIMITS, .size = sizeof(message), .limits = GPU_LIMITS_DEFAULT
+	};
+	struct setup *setup = *state;
+
+	start_worker(setup, "--renderer=soft");
+	assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 1, BGRX, 64, 64), OK);
+	message.limits.resources = 1;
+	say_bytes(setup, &message, sizeof(message), -1);
+	assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 2, BGRX, 64, 64),
+	    VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+	message.limits.resources = 2;
+	say_bytes(setup, &message, sizeof(message), -1);
+	assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 2, BGRX, 64, 64), OK);
+}
+
 /* Of another build's gpudomd, or its end: the guest is served on. */
 static void odd_messages_are_ignored(void **state)
 {
@@ -550,6 +568,7 @@ int main(void)
 		TEST(nothing_is_written_when_it_is_off),
 		TEST(a_person_sees_it_in_perfetto),
 		TEST(the_logs_level_changes_at_run_time),
+		TEST(limits_change_at_run_time),
 		TEST(odd_messages_are_ignored),
 	};
 
