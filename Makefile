@@ -168,7 +168,10 @@ $(addprefix $(BUILD)/,$(tests) $(release_tests)): $(BUILD)/%: $(BUILD)/obj/tests
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
 
-$(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(LOOPBACK) $(LIB)
+fakes-fuzz/control_fuzz := $(fake_xen)
+
+$(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
+		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lpthread

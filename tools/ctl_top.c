@@ -210,7 +210,7 @@ static int top_refresh(struct top *top)
 static bool top_react(struct top *top)
 {
 	struct signalfd_siginfo signal;
-	char key;
+	char key = 0;
 
 	if (read(top->signals, &signal, sizeof(signal)) == sizeof(signal) &&
 	    signal.ssi_signo != SIGWINCH)

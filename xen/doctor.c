@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "xen/control.h"
 #include "xen/diagnose.h"
 #include "xen/doctor_private.h"
 
@@ -330,6 +331,44 @@ static void check_restart(struct doctor_report *report)
 		    "Start gpudomd by systemd (gpudomd.service), or by gpudom-keeper");
 }
 
+static void check_control(struct doctor_report *report)
+{
+	const struct doctor_facts *facts = report->facts;
+
+	if (!facts->pid) {
+		doctor_find(report, DOCTOR_UNKNOWN,
+		    "Whether gpudomctl reaches gpudomd can be told while it runs.");
+		return;
+	}
+	switch (-facts->control) {
+	case 0:
+		doctor_find(report, DOCTOR_OK, "gpudomctl reaches gpudomd (%s).", CONTROL_PATH);
+		return;
+	case ETIMEDOUT:
+		doctor_cure(doctor_find(report, DOCTOR_WARNING,
+				"gpudomd does not answer gpudomctl: it hangs, or is very busy."),
+		    "Look at its log: journalctl -u gpudomd");
+		return;
+	case EBUSY:
+		doctor_cure(doctor_find(report, DOCTOR_WARNING,
+				"gpudomd has as many connections as it takes, and turns gpudomctl "
+				"away."),
+		    "End some of those that use %s: ss -xp shows them", CONTROL_PATH);
+		return;
+	case EACCES:
+	case EPERM:
+		doctor_cure(
+		    doctor_find(report, DOCTOR_WARNING, "You may not use %s.", CONTROL_PATH),
+		    "Be root, or in the group that gpudomd lets in (--control-group)");
+		return;
+	default:
+		doctor_cure(doctor_find(report, DOCTOR_WARNING,
+				"gpudomctl does not reach gpudomd at %s: %s.", CONTROL_PATH,
+				strerror(-facts->control)),
+		    "See its log, and --control in gpudomd(8)");
+	}
+}
+
 static const struct {
 	const char *name;
 	doctor_check *check;
@@ -354,6 +393,7 @@ static const struct {
 	{ "maptrack-frames", doctor_check_maptrack_frames },
 	{ "gpudomd", check_gpudomd },
 	{ "restart", check_restart },
+	{ "control", check_control },
 	{ "guests", doctor_check_guests },
 };
 

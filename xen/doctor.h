@@ -83,6 +83,7 @@ struct doctor_facts {
 	char status[32];         /* drivers/gpudom/status; empty: none */
 	int pid;                 /* of gpudomd; 0: it does not run */
 	enum doctor_answer kept; /* does somebody keep its descriptors? */
+	int control; /* of its control socket's greeting; -EBUSY: it has too many clients */
 	const char *config_path;
 	int config_error;
 	const struct config *config; /* valid where there is no error */

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/sysinfo.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <xen/grant_table.h>
@@ -22,11 +24,13 @@
 #include <xen/sys/evtchn.h>
 #include <xen/sys/privcmd.h>
 
+#include "xen/control.h"
 #include "xen/gntdev.h"
 #include "xen/privcmd.h"
 
 /* The last one that Xen could give to a domain. */
 #define NO_DOMAIN (DOMID_FIRST_RESERVED - 1)
+#define CONTROL_SECONDS 3 /* that gpudomd has to greet */
 
 static int open_device(const char *path)
 {
@@ -219,6 +223,37 @@ static enum doctor_answer probe_kept(int pid)
 	return notify && store > 0 ? DOCTOR_YES : DOCTOR_NO;
 }
 
+/* gpudomd greets whom it lets in, or says that there are too many. */
+static int read_greeting(int fd)
+{
+	const struct timeval timeout = { .tv_sec = CONTROL_SECONDS };
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = CONTROL_PATH };
+	char greeting[512];
+	ssize_t n;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	n = recv(fd, greeting, sizeof(greeting) - 1, 0);
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
+	greeting[n] = '\0';
+	if (strstr(greeting, "\"busy\""))
+		return -EBUSY;
+	return strncmp(greeting, "{\"gpudom\":", 10) ? -EPROTO : 0;
+}
+
+static int probe_control(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error = fd < 0 ? -errno : read_greeting(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 /* -------------------------------------------------------------------- xenstore */
 
 /* Copies a value of at most @size - 1 bytes; false (and "") where there is none. */
@@ -321,4 +356,5 @@ void doctor_probe(struct doctor_facts *facts)
 		facts->xenstore = -ENODEV;
 	facts->pid = find_process("gpudomd");
 	facts->kept = probe_kept(facts->pid);
+	facts->control = probe_control();
 }

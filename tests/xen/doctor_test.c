@@ -212,6 +212,23 @@ static void test_gpudomd(void **state)
 	assert_found(&facts, "config", DOCTOR_OK, "1024x768");
 }
 
+static void the_control_socket(void **state)
+{
+	struct doctor_facts facts = healthy();
+
+	assert_found(&facts, "control", DOCTOR_OK, "reaches");
+	facts.control = -ENOENT;
+	assert_found(&facts, "control", DOCTOR_WARNING, "--control");
+	facts.control = -EACCES;
+	assert_found(&facts, "control", DOCTOR_WARNING, "--control-group");
+	facts.control = -ETIMEDOUT;
+	assert_found(&facts, "control", DOCTOR_WARNING, "hangs");
+	facts.control = -EBUSY;
+	assert_found(&facts, "control", DOCTOR_WARNING, "turns");
+	facts.pid = 0;
+	assert_found(&facts, "control", DOCTOR_UNKNOWN, "while it runs");
+}
+
 static void test_render_node(void **state)
 {
 	struct doctor_facts facts = healthy();
@@ -434,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_devices),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_gpudomd),
+		cmocka_unit_test(the_control_socket),
 		cmocka_unit_test(test_render_node),
 		cmocka_unit_test(test_opengl),
 		cmocka_unit_test(test_screen),
