@@ -118,8 +118,10 @@ void gpu_telemetry_scanout(struct gpu *gpu, unsigned index, uint32_t width, uint
 	struct telemetry_output *output = &gpu->telemetry->outputs[index];
 
 	/* Between frames there is no interval while it is off. */
-	if (!output->on)
+	if (!output->on) {
 		output->last_frame_ns = 0;
+		output->on_since_ns = telemetry_now();
+	}
 	output->on = width != 0;
 	output->width = width;
 	output->height = height;

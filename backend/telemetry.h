@@ -40,6 +40,7 @@ struct telemetry_output {
 	uint64_t refresh;                      /* of the mode on offer, millihertz; 0: unpaced */
 	uint64_t flushes;                      /* asked for by the guest */
 	uint64_t frames;                       /* shown; several flushes may be one */
+	uint64_t on_since_ns;                  /* CLOCK_MONOTONIC */
 	uint64_t last_flush_ns, last_frame_ns; /* CLOCK_MONOTONIC; 0: none */
 	struct telemetry_histogram intervals;  /* between frames */
 };

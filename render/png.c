@@ -103,3 +103,47 @@ out:
 		log_error("cannot write a picture: %s", strerror(-r));
 	return r;
 }
+
+/* On black */
+static void blend(uint32_t *pixels, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t p = pixels[i], alpha = p >> 24;
+
+		pixels[i] = ((p >> 16 & 0xff) * alpha / 255) << 16 |
+			    ((p >> 8 & 0xff) * alpha / 255) << 8 | (p & 0xff) * alpha / 255;
+	}
+}
+
+int png_read_xrgb(const char *path, uint32_t *width, uint32_t *height, uint32_t **pixels)
+{
+	png_image image = { .version = PNG_IMAGE_VERSION };
+	uint32_t *read = NULL;
+	int error = -EINVAL;
+
+	if (!png_image_begin_read_from_file(&image, path))
+		goto error;
+	image.format = PNG_FORMAT_BGRA;
+	error = -EFBIG;
+	if (image.width > PNG_READ_MAX || image.height > PNG_READ_MAX)
+		goto error;
+	error = -ENOMEM;
+	read = malloc(PNG_IMAGE_SIZE(image));
+	if (!read)
+		goto error;
+	error = -EINVAL;
+	if (!png_image_finish_read(&image, NULL, read, 0, NULL))
+		goto error;
+	blend(read, (size_t)image.width * image.height);
+	*width = image.width;
+	*height = image.height;
+	*pixels = read;
+	return 0;
+
+error:
+	log_error("cannot read the picture %s: %s", path,
+	    error == -EINVAL ? image.message : strerror(-error));
+	png_image_free(&image);
+	free(read);
+	return error;
+}

@@ -202,6 +202,7 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		log_error("%s: out of memory", guest->title);
 		return error;
 	}
+	config_policy(guest->options.config, *name ? name : NULL, &options.policy);
 	error = guest_device_create(&options, &guest->devices[slot]);
 	if (error)
 		memset(state, 0, sizeof(*state));

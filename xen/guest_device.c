@@ -14,6 +14,9 @@
 #include "xen/config.h"
 #include "xen/guest_device_private.h"
 
+/* How often a first worker is started that crashes before it can serve. */
+#define START_TRIES 5
+
 const struct discovery_device *guest_device_description(const struct guest_device *device)
 {
 	return &device->kept->device;
@@ -38,12 +41,18 @@ static void guest_device_finish_stop(struct guest_device *device)
 	device->options.stopped(device->options.data, device);
 }
 
-/* No worker will serve it, until the guest resets it. */
+/* No worker will serve it, until the guest resets it; or longer, if it is blocked. */
 static void guest_device_give_up(struct guest_device *device)
 {
-	log_guest(&device->limit,
-	    "%s: the guest is told to reset its GPU; a new worker starts when it does",
-	    device->name);
+	if (device->kept->health.blocked)
+		log_guest(&device->limit,
+		    "%s: blocked: no worker serves it, also when the guest resets its GPU, until "
+		    "'gpudomctl unblock %s'",
+		    device->name, device->options.worker_name);
+	else
+		log_guest(&device->limit,
+		    "%s: the guest is told to reset its GPU; a new worker starts when it does",
+		    device->name);
 	device->state = DEVICE_LOST;
 	if (device->mmio.busy != MMIO_IDLE) {
 		guest_device_released(device);
@@ -69,18 +78,52 @@ bool guest_device_restart(struct guest_device *device)
 	return true;
 }
 
+void guest_device_kill_worker(struct guest_device *device)
+{
+	device->asked = true;
+	guest_worker_kill(&device->worker);
+}
+
+static void guest_device_hung(void *data, const char *what)
+{
+	struct guest_device *device = data;
+
+	snprintf(device->hang, sizeof(device->hang), "%s", what);
+	log_guest(&device->limit, "%s: %s", device->name, what);
+	guest_worker_kill(&device->worker);
+}
+
+/* A worker is gone. True: that was once too often. */
+static bool guest_device_count_death(struct guest_device *device)
+{
+	const struct guest_policy *policy = &device->health.policy;
+	bool asked = device->asked, often;
+
+	device->asked = false;
+	if (asked)
+		return false;
+	often =
+	    guest_health_died(&device->health, *device->hang ? device->hang : device->worker.last_end,
+		telemetry_now() / 1000);
+	*device->hang = '\0';
+	if (often)
+		log_guest(&device->limit, "%s: its worker has died %u times within %u s",
+		    device->name, policy->crash_limit, policy->crash_window_s);
+	return often;
+}
+
 /* Its worker has died, and is gone. */
 static void guest_device_replace(struct guest_device *device)
 {
 	/* What waited until nothing is held any more. */
 	if (device->mmio.busy == MMIO_STOPPING || device->mmio.busy == MMIO_CONFIGURING)
 		guest_device_released(device);
-	if (device->worker.often) {
-		log_guest(&device->limit, "%s: its worker has died %d times within %d s",
-		    device->name, GUEST_WORKER_DEATHS_MAX,
-		    (int)(GUEST_WORKER_DEATHS_USEC / 1000000));
+	if (device->kept->health.blocked) {
+		guest_device_complain(device, "blocked: see gpudomctl status in the driver domain");
 		guest_device_give_up(device);
-	} else if (device->mmio.busy == MMIO_RESETTING) {
+		return;
+	}
+	if (device->mmio.busy == MMIO_RESETTING) {
 		if (!guest_device_restart(device))
 			guest_device_give_up(device);
 	} else if (guest_worker_start(&device->worker) < 0) {
@@ -95,6 +138,7 @@ static void guest_device_worker_lost(void *data)
 	device->kept->running = false;
 	trace_instant(
 	    device->options.trace, .type = TRACE_WORKER_LOST, .value = device->irq.trace_device);
+	guest_health_set_serving(&device->health, false);
 	if (device->state == DEVICE_SERVING)
 		device->state = DEVICE_REPLACING;
 }
@@ -103,13 +147,16 @@ static void guest_device_worker_gone(void *data)
 {
 	struct guest_device *device = data;
 
-	switch (device->state) {
-	case DEVICE_STOPPING:
+	if (device->state == DEVICE_STOPPING) {
 		guest_device_finish_stop(device);
-		break;
+		return;
+	}
+	if (guest_device_count_death(device) && device->state != DEVICE_STARTING)
+		device->kept->health.blocked = GUEST_BLOCKED_CRASHES;
+	switch (device->state) {
 	case DEVICE_STARTING:
 		/* One that has failed in order has said why, and would again. */
-		if (!device->worker.crashed || device->worker.often ||
+		if (!device->worker.crashed || ++device->starts >= START_TRIES ||
 		    guest_worker_start(&device->worker) < 0)
 			guest_device_never_started(device);
 		break;
@@ -120,6 +167,7 @@ static void guest_device_worker_gone(void *data)
 		break;
 	case DEVICE_LOST:
 	case DEVICE_ABSENT:
+	case DEVICE_STOPPING:
 		break;
 	}
 }
@@ -171,9 +219,9 @@ static int guest_device_queue_broke(sd_event_source *source, int fd, uint32_t ev
  */
 static void guest_device_replaced(struct guest_device *device, bool restored)
 {
-	device->replacements++;
+	device->kept->health.replacements++;
 	log_guest(&device->limit, "%s: a new worker serves it (replacement %llu)", device->name,
-	    (unsigned long long)device->replacements);
+	    (unsigned long long)device->kept->health.replacements);
 	mmio_set_config(
 	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
 	if (device->mmio.busy == MMIO_RESETTING) {
@@ -217,6 +265,7 @@ static void guest_device_ready(void *data)
 	trace_instant(
 	    device->options.trace, .type = TRACE_WORKER_READY, .value = device->irq.trace_device);
 	guest_device_tell_again(device);
+	guest_health_set_serving(&device->health, true);
 	if (device->worker.adopted) {
 		mmio_set_config(&device->mmio, frontend_config(device->worker.frontend),
 		    VHOST_USER_CONFIG_MAX, true);
@@ -290,12 +339,18 @@ static void guest_device_init_health(struct guest_device *device)
 {
 	const struct guest_health_options options = {
 		.name = device->name,
+		.limit = &device->limit,
+		.event = device->options.event,
 		.keep = device->options.keep,
 		.domid = device->kept->device.domid,
 		.devid = device->kept->device.devid,
+		.state = &device->kept->health,
+		.hung = guest_device_hung,
+		.data = device,
 	};
 
 	guest_health_init(&device->health, &options);
+	guest_health_set_policy(&device->health, &device->options.policy);
 }
 
 /* ---------------------------------------------------------------- eventfds */
@@ -355,6 +410,12 @@ static void guest_device_take_over(struct guest_device *device)
 
 	device->irq.high = device->kept->registers.interrupt_status;
 	guest_device_init_mmio(device, device->kept->device.virtio_id, device->kept->features);
+	if (device->kept->health.blocked) {
+		guest_worker_kill_orphan(&device->worker);
+		guest_signal_set_serving(&device->health.signal, false);
+		guest_device_give_up(device);
+		return;
+	}
 	error = guest_worker_adopt(&device->worker);
 	if (device->worker.adopted) {
 		device->state = DEVICE_SERVING;
@@ -362,6 +423,7 @@ static void guest_device_take_over(struct guest_device *device)
 		return;
 	}
 	log_info("%s: its worker cannot go on", device->name);
+	guest_signal_set_serving(&device->health.signal, false);
 	device->kept->running = false;
 	device->state = DEVICE_REPLACING;
 	if (error)
@@ -412,13 +474,12 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	device->kept = options->state;
 	device->pending_vcpu = device->trace_fd = device->log_level = -1;
 	device_eventfds_init(&device->fds);
+	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0)
+		device->name = NULL;
 	guest_device_init_health(device);
 	guest_device_init_worker(device);
-	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0) {
-		device->name = NULL;
+	if (!device->name)
 		goto error;
-	}
-	device->worker.options.name = device->health.options.name = device->name;
 	irq_init(&device->irq, options->server, device->name, device->kept->device.irq);
 	irq_set_trace(&device->irq, options->trace,
 	    trace_device(device->kept->device.domid, device->kept->device.devid));
@@ -471,7 +532,7 @@ void guest_device_log_statistics(const struct guest_device *device)
 	    device->name, device->kept->device.domid, device->kept->device.devid,
 	    guest_device_serves(device), U(device->reads), U(device->writes),
 	    U(device->mmio.notifications), U(device->calls_forwarded), U(device->irq.raised),
-	    U(device->irq.lowered), U(device->replacements));
+	    U(device->irq.lowered), U(device->kept->health.replacements));
 #undef U
 }
 
@@ -484,7 +545,7 @@ void guest_device_destroy(struct guest_device *device)
 			 "replaced %llu workers",
 		    device->name, (unsigned long long)device->mmio.notifications,
 		    (unsigned long long)device->calls_forwarded,
-		    (unsigned long long)device->replacements);
+		    (unsigned long long)device->kept->health.replacements);
 	guest_worker_finish(&device->worker);
 	guest_health_drop(&device->health);
 	guest_device_unroute(device);

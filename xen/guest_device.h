@@ -11,13 +11,16 @@
 
 #include "backend/log.h"
 #include "backend/trace.h"
+#include "backend/telemetry.h"
 #include "xen/discovery.h"
 #include "xen/guest_state.h"
 #include "xen/ioreq.h"
+#include "xen/policy.h"
 
 struct guest_device;
 
 struct keep;
+struct worker_message;
 
 struct guest_device_options {
 	const char *title;       /* of the guest, for the log; not copied */
@@ -32,6 +35,7 @@ struct guest_device_options {
 	char **worker_arguments; /* taken over, also on failure; see config_arguments() */
 	bool ioeventfd;          /* let the kernel take kicks where it can */
 	struct trace *trace;     /* gpudomd's ring; not owned */
+	struct guest_policy policy;
 
 	/* The worker is ready: the guest may run. */
 	void (*serving)(void *data, struct guest_device *device);
@@ -83,5 +87,64 @@ void guest_device_set_log_level(struct guest_device *device, enum log_level leve
 bool guest_device_serves(const struct guest_device *device);
 
 const struct discovery_device *guest_device_description(const struct guest_device *device);
+
+/* ------------------------------------------------------------- for who operates it */
+
+enum guest_device_state {
+	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
+	DEVICE_SERVING,
+	/* The worker has died under a guest that does not know; its successor, once it is gone,
+	 * goes on where it was. Registers answer; what needs the worker waits. */
+	DEVICE_REPLACING,
+	DEVICE_LOST,       /* there is no worker, and the guest is told that it must reset */
+	DEVICE_RESTARTING, /* a reset waits for a new worker, which begins with an empty device */
+	DEVICE_ABSENT,     /* there never was one */
+	DEVICE_STOPPING,
+};
+
+/* "serving" */
+const char *guest_device_state_name(enum guest_device_state state);
+
+struct guest_device_status {
+	const char *guest; /* its name, or "domain N"; the device's */
+	uint16_t domid;
+	unsigned devid;
+	enum guest_device_state state;
+	enum guest_block blocked; /* with DEVICE_LOST */
+	bool running;             /* the guest's driver is up */
+	pid_t pid;                /* of the worker; 0: none */
+	struct health_state health;
+	uint32_t frozen, lost;              /* outputs (bits): guest_signal.h */
+	uint64_t log_lines, log_suppressed; /* of this process about it; of these, not written */
+	uint64_t reads, writes;             /* of registers */
+	uint64_t kicks, interrupts;         /* that this process has forwarded */
+	bool known;                         /* the rest is */
+	struct telemetry telemetry;
+};
+
+void guest_device_get_status(const struct guest_device *device, struct guest_device_status *status);
+
+/* backend/screen.h; not the caller's. -1: none. */
+int guest_device_screen(const struct guest_device *device);
+
+/* From now on; running workers are not told. */
+void guest_device_set_policy(struct guest_device *device, const struct guest_policy *policy);
+
+/*
+ * No worker serves it any more, and the guest is told to reset its GPU, which does not help: until
+ * guest_device_unblock(), after which its next reset does. -EAGAIN: its first worker is on its way.
+ * -ENODEV: it is not there for the guest, or on its way out.
+ */
+int guest_device_block(struct guest_device *device);
+int guest_device_unblock(struct guest_device *device);
+
+/* A new worker in the place of the one that serves, as if that had died; held against nobody.
+ * -EPERM: it is blocked. -EAGAIN: a new one is on its way. -ENODEV: there is none, and the guest
+ * must reset its GPU first. */
+int guest_device_reset_worker(struct guest_device *device);
+
+/* Tells its worker something: worker_process_send(). */
+int guest_device_send(
+    const struct guest_device *device, const struct worker_message *message, int fd);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a guest's device share: guest_device.c (its worker, and its life) and
- * guest_device_registers.c (the guest's accesses, and what they ask of the worker). */
+/* What the files of a guest's device share: guest_device.c (its worker, and its life),
+ * guest_device_registers.c (the guest's accesses, and what they ask of the worker) and
+ * guest_device_control.c (what people ask). */
 #ifndef GPUDOM_XEN_GUEST_DEVICE_PRIVATE_H
 #define GPUDOM_XEN_GUEST_DEVICE_PRIVATE_H
 
@@ -17,18 +18,6 @@
 #define QUEUE_SIZE 1024 /* without indirect tables, each page of a long command takes an entry */
 #define HELD_MAX 128    /* one access for each vCPU (ioreq.c) */
 
-enum guest_device_state {
-	DEVICE_STARTING, /* the first worker is on its way: accesses wait */
-	DEVICE_SERVING,
-	/* The worker has died under a guest that does not know; its successor, once it is gone,
-	 * goes on where it was. Registers answer; what needs the worker waits. */
-	DEVICE_REPLACING,
-	DEVICE_LOST,       /* there is no worker, and the guest is told that it must reset */
-	DEVICE_RESTARTING, /* a reset waits for a new worker, which begins with an empty device */
-	DEVICE_ABSENT,     /* there never was one */
-	DEVICE_STOPPING,
-};
-
 struct guest_device {
 	struct guest_device_options options;
 	struct device_state *kept; /* options.state */
@@ -41,11 +30,14 @@ struct guest_device {
 	struct mmio mmio;
 	struct irq_line irq;
 	struct guest_worker worker;
-	struct guest_health health; /* of the worker */
+	struct guest_health health;  /* of the worker */
+	char hang[HEALTH_END_BYTES]; /* why it was killed; "": it was not */
+	bool asked;                  /* its end was asked for */
+	unsigned starts;             /* of a first worker */
 	struct device_eventfds fds;
 	sd_event_source *call, *error;
 	uint64_t reads, writes; /* of registers */
-	uint64_t calls_forwarded, replacements;
+	uint64_t calls_forwarded;
 
 	int trace_fd;  /* of its worker's ring; -1: none */
 	bool tracing;  /* into that */
@@ -65,6 +57,8 @@ bool guest_device_restart(struct guest_device *device);
 
 /* A new worker serves it: says to that what was said to the last one. */
 void guest_device_tell_again(struct guest_device *device);
+/* The worker is killed, and that is held against nobody. */
+void guest_device_kill_worker(struct guest_device *device);
 
 /* ---- guest_device_registers.c ---- */
 
@@ -73,6 +67,9 @@ uint64_t guest_device_features_needed(const struct guest_device *device);
 
 /* @id: VIRTIO_ID_*, or 0 for a device that is not there; @features: of the worker. */
 void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features);
+
+/* What stands in xenstore about the guest (guest_device_options.complain). */
+void guest_device_complain(void *device, const char *what);
 
 /* The accesses that waited have another try, in their order. */
 void guest_device_retry(struct guest_device *device);

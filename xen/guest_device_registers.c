@@ -106,7 +106,7 @@ void guest_device_run(struct guest_device *device)
 }
 
 /* For people in dom0, who see it in xenstore; no more often than a line in the log. */
-static void guest_device_complain(void *data, const char *what)
+void guest_device_complain(void *data, const char *what)
 {
 	struct guest_device *device = data;
 
@@ -167,7 +167,7 @@ static bool guest_device_on_reset(void *data)
 	case DEVICE_REPLACING: /* until the one is gone, or the other ready */
 		return true;
 	case DEVICE_LOST:
-		return guest_device_restart(device);
+		return !device->kept->health.blocked && guest_device_restart(device);
 	default:
 		return false;
 	}

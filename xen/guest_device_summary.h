@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "backend/telemetry.h"
+#include "xen/guest_state.h"
 
 struct guest_device;
 
@@ -16,6 +17,9 @@ struct guest_device_summary {
 	char trouble[512]; /* a sentence: what is wrong, and what to do; empty: nothing */
 	pid_t pid;         /* of its worker; 0: there is none */
 	uint64_t deaths, replacements;
+	uint64_t hangs, freezes;    /* of workers; of outputs */
+	enum guest_block blocked;   /* with "lost": why it stays so */
+	uint32_t frozen, lost;      /* outputs (bits): guest_signal.h */
 	char last_death[256];       /* how the last one has ended; empty: none yet */
 	uint64_t reads, writes;     /* of registers */
 	uint64_t kicks, interrupts; /* that gpudomd itself has passed on */

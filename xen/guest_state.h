@@ -13,9 +13,27 @@
 #include "xen/frontend.h"
 #include "xen/ioreq.h"
 #include "xen/mmio.h"
+#include "xen/policy.h"
 
 #define GUEST_DEVICES_MAX 11 /* virtio-mmio devices that libxl has room for */
 #define GUEST_NAME_BYTES 160 /* with the final zero */
+
+/* Why no worker is started for it */
+enum guest_block { GUEST_NOT_BLOCKED, GUEST_BLOCKED_CRASHES, GUEST_BLOCKED_OPERATOR };
+
+#define HEALTH_END_BYTES 256
+
+/* guest_health.h */
+struct health_state {
+	uint8_t blocked;  /* enum guest_block */
+	uint64_t deaths;  /* of workers, but for those that were asked for */
+	uint64_t hangs;   /* of these: they did nothing any more, and were killed */
+	uint64_t freezes; /* of outputs: no flush when one was due */
+	uint64_t replacements;
+	uint64_t forgiven;                     /* deaths that do not count any more */
+	uint64_t death_at[POLICY_CRASHES_MAX]; /* CLOCK_MONOTONIC, microseconds; a ring */
+	char last_end[HEALTH_END_BYTES];       /* of the last one that died, for people */
+};
 
 struct device_state {
 	uint8_t used;      /* the rest makes sense */
@@ -26,6 +44,7 @@ struct device_state {
 	struct discovery_device device; /* without the guest's name */
 	struct mmio_state registers;
 	struct frontend_state frontend;
+	struct health_state health;
 };
 
 struct guest_state {

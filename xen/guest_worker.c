@@ -15,17 +15,6 @@
 #define HELLO_USEC (120 * UINT64_C(1000000)) /* EGL's start can take its time */
 #define ANSWER_USEC (30 * UINT64_C(1000000))
 
-bool guest_worker_deaths_add(struct guest_worker_deaths *deaths, uint64_t now_usec)
-{
-	uint64_t *oldest = &deaths->at[deaths->count++ % GUEST_WORKER_DEATHS_MAX];
-
-	*oldest = now_usec;
-	/* The next one in the ring is the oldest that is left. */
-	oldest = &deaths->at[deaths->count % GUEST_WORKER_DEATHS_MAX];
-	return deaths->count >= GUEST_WORKER_DEATHS_MAX &&
-	       now_usec - *oldest < GUEST_WORKER_DEATHS_USEC;
-}
-
 /* --------------------------------------------------------- for a successor of ours */
 
 static void guest_worker_push(struct guest_worker *worker, int fd, const char *what)
@@ -86,7 +75,6 @@ static void guest_worker_exited(void *data)
 {
 	struct guest_worker *worker = data;
 	bool unexpected = worker->frontend != NULL;
-	uint64_t now;
 
 	guest_worker_hang_up(worker);
 	snprintf(
@@ -94,8 +82,6 @@ static void guest_worker_exited(void *data)
 	worker->crashed = worker_process_crashed(worker->process) && !worker->rejected;
 	worker->rejected = false;
 	guest_worker_end_process(worker);
-	if (sd_event_now(worker->options.event, CLOCK_MONOTONIC, &now) >= 0)
-		worker->often = guest_worker_deaths_add(&worker->deaths, now);
 	if (unexpected)
 		worker->options.lost(worker->options.data);
 	worker->options.gone(worker->options.data);

@@ -17,19 +17,6 @@
 #include "xen/keep.h"
 #include "xen/worker_process.h"
 
-/* How often a worker may die before it is given up: so often within so long. A worker that dies
- * over what its guest does would die for ever. */
-#define GUEST_WORKER_DEATHS_MAX 5
-#define GUEST_WORKER_DEATHS_USEC (60 * UINT64_C(1000000))
-
-struct guest_worker_deaths {
-	uint64_t at[GUEST_WORKER_DEATHS_MAX]; /* CLOCK_MONOTONIC, microseconds; a ring */
-	uint64_t count;                       /* in all */
-};
-
-/* Counts a death. True: the last GUEST_WORKER_DEATHS_MAX came within GUEST_WORKER_DEATHS_USEC. */
-bool guest_worker_deaths_add(struct guest_worker_deaths *deaths, uint64_t now_usec);
-
 struct guest_worker_options {
 	const char *name;        /* of guest and device, for the log; not copied */
 	struct log_limit *limit; /* of lines that a guest can provoke; not owned */
@@ -73,8 +60,6 @@ struct guest_worker {
 	bool rejected;      /* it is alive, and we do not want it */
 	bool crashed;       /* the last one, and by itself */
 	char last_end[256]; /* of the last one: worker_process_end() */
-	struct guest_worker_deaths deaths;
-	bool often; /* what guest_worker_deaths_add() said of the last one */
 };
 
 void guest_worker_init(struct guest_worker *worker, const struct guest_worker_options *options);

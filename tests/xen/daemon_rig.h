@@ -32,6 +32,8 @@
 #include "xen/daemon.h"
 #include "xen/grant_broker.h"
 #include "xen/grant_client.h"
+#include "xen/guest.h"
+#include "xen/guest_device.h"
 #include "xen/memory_xen.h"
 
 /* After what they need. */
@@ -480,6 +482,13 @@ static inline void start_guest(struct rig *rig)
 {
 	attach();
 	WAIT_FOR(rig, has(BACKEND "/state", "4"));
+}
+
+static inline struct guest_device *only_device(struct rig *rig)
+{
+	unsigned guest = 0, device = 0;
+
+	return guest_next_gpu(daemon_next_guest(rig->gpu_daemon, &guest), &device);
 }
 
 /* A worker was killed: the kernel unmaps what it had, which the fakes do not know. */
