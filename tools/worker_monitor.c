@@ -20,6 +20,7 @@
 
 #include "backend/display.h"
 #include "backend/log.h"
+#include "tools/monitor_log.h"
 #include "tools/monitor_seccomp.h"
 
 #define PICTURE_SIZE_MAX (UINT64_C(256) << 20)
@@ -43,6 +44,7 @@ struct monitor {
 	int directory_fd; /* of pictures; -1: none */
 	int pidfd;        /* of the renderer */
 	sd_event *event;
+	struct monitor_log logs[2]; /* standard output and error */
 	/* How many pictures of each output may still be written: that of the end, and one for each
 	 * SIGUSR1 */
 	unsigned pictures[DISPLAY_SCANOUTS_MAX];
@@ -203,6 +205,8 @@ static _Noreturn void monitor_end(struct monitor *monitor)
 		log_error("cannot learn how the renderer has ended: %s", strerror(errno));
 		_exit(EXIT_FAILURE);
 	}
+	for (int i = 0; i < 2; i++)
+		monitor_log_drain(&monitor->logs[i]);
 	if (monitor->options->socket_path)
 		unlink(monitor->options->socket_path);
 	/* As the first process of its namespace it cannot end by this signal of its own. */
@@ -236,6 +240,8 @@ static int monitor_add_sources(struct monitor *monitor)
 		    monitor->event, &end, monitor->pidfd, EPOLLIN, monitor_on_end, monitor);
 	if (r >= 0)
 		r = sd_event_source_set_priority(end, SD_EVENT_PRIORITY_IDLE);
+	for (int i = 0; r >= 0 && i < 2; i++)
+		r = monitor_log_serve(&monitor->logs[i], monitor->event);
 	if (r >= 0 && monitor->options->serve)
 		r = monitor->options->serve(monitor->options->data, monitor->event);
 	return r;
@@ -245,11 +251,11 @@ static int monitor_add_sources(struct monitor *monitor)
 static void monitor_close_others(const struct monitor *monitor)
 {
 	const struct worker_monitor_options *options = monitor->options;
-	int keep[WORKER_MONITOR_KEEP_MAX + 3] = { monitor->fd, monitor->directory_fd,
-		monitor->pidfd };
+	int keep[WORKER_MONITOR_KEEP_MAX + 5] = { monitor->fd, monitor->directory_fd,
+		monitor->pidfd, monitor->logs[0].fd, monitor->logs[1].fd };
 
-	memcpy(keep + 3, options->keep, options->keep_count * sizeof(*keep));
-	worker_sandbox_close_all_but(keep, 3 + options->keep_count);
+	memcpy(keep + 5, options->keep, options->keep_count * sizeof(*keep));
+	worker_sandbox_close_all_but(keep, 5 + options->keep_count);
 }
 
 /* ---------------------------------------------------------------- making two of one */
@@ -322,6 +328,7 @@ static int monitor_prepare(struct monitor *monitor)
 {
 	const struct worker_monitor_options *options = monitor->options;
 	sigset_t set = forwarded_signals();
+	int r;
 
 	/* From before the fork: none is lost. */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -329,6 +336,12 @@ static int monitor_prepare(struct monitor *monitor)
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
 		monitor->pictures[i] = 1;
+	for (int i = 0; i < 2; i++) {
+		r = monitor_log_init(
+		    &monitor->logs[i], i ? STDERR_FILENO : STDOUT_FILENO, options->guest);
+		if (r < 0)
+			return r;
+	}
 	if (!options->png_dir)
 		return 0;
 	monitor->directory_fd = open(options->png_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
@@ -383,7 +396,10 @@ static _Noreturn void monitor_run(struct monitor *monitor, pid_t pid, uint32_t b
 int worker_monitor_start(
     const struct worker_monitor_options *options, struct worker_monitor *renderer, uint32_t *bits)
 {
-	struct monitor monitor = { .options = options, .directory_fd = -1, .pidfd = -1 };
+	struct monitor monitor = { .options = options,
+		.directory_fd = -1,
+		.pidfd = -1,
+		.logs = { { .fd = -1, .renderer_fd = -1 }, { .fd = -1, .renderer_fd = -1 } } };
 	int pair[2], r;
 	pid_t pid;
 
@@ -406,9 +422,13 @@ int worker_monitor_start(
 	close(monitor.fd);
 	if (monitor.directory_fd >= 0)
 		close(monitor.directory_fd);
+	for (int i = 0; i < 2; i++)
+		monitor_log_take_over(&monitor.logs[i]);
 	renderer->fd = pair[1];
 	return renderer_attach(renderer->fd, bits);
 error:
+	for (int i = 0; i < 2; i++)
+		monitor_log_finish(&monitor.logs[i]);
 	close(pair[0]);
 	close(pair[1]);
 	if (monitor.directory_fd >= 0)

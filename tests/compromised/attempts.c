@@ -312,6 +312,14 @@ static struct outcome flood_monitor(const struct compromised_target *t)
 	return flood(t->monitor_fd, "the monitor");
 }
 
+/* In another guest's name, and so many that others' lines would be dropped */
+static struct outcome flood_log(const struct compromised_target *t)
+{
+	for (unsigned i = 0; i < 100000; i++)
+		dprintf(STDERR_FILENO, "<3>guest blue: was here\033[2K\n");
+	return of_text(-EDQUOT, "it is for the reader to see");
+}
+
 static struct outcome clear_nonblock(const struct compromised_target *t)
 {
 	int fd = eventfd(0, EFD_NONBLOCK);
@@ -515,6 +523,7 @@ static const struct attempt {
 	{ "flood-control", flood_control },
 	{ "flood-front-end", flood_front_end },
 	{ "flood-monitor", flood_monitor },
+	{ "flood-log", flood_log },
 	{ "clear-nonblock", clear_nonblock },
 	{ "clear-nonblock-ioctl", clear_nonblock_ioctl },
 	{ "push-terminal", push_terminal },

@@ -88,13 +88,14 @@ static void take_memory(void)
 
 static void act(uint32_t action)
 {
-	volatile int *nowhere = NULL;
+	volatile char *page;
 
 	switch (action) {
 	case COMPROMISED_ABORT:
 		abort();
 	case COMPROMISED_FAULT:
-		*nowhere = 1;
+		page = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		*page = 1;
 		break;
 	case COMPROMISED_HANG:
 		for (volatile int i = 0;; i++)

@@ -166,15 +166,17 @@ static FILE *open_proc(pid_t pid, const char *name)
 pid_t loopback_process_renderer(const struct loopback_process *process)
 {
 	char path[64];
-	int pid = 0;
+	char text[32] = "";
+	pid_t pid;
 
 	snprintf(
 	    path, sizeof(path), "/proc/%d/task/%d/children", (int)process->pid, (int)process->pid);
 	FILE *file = fopen(path, "re");
-	if (file && fscanf(file, "%d", &pid) != 1)
-		pid = 0;
+	if (file && !fgets(text, sizeof(text), file))
+		text[0] = '\0';
 	if (file)
 		fclose(file);
+	pid = (pid_t)strtol(text, NULL, 10);
 	return pid ? pid : process->pid;
 }
 
