@@ -48,6 +48,7 @@ int trace_start(struct trace *trace, int fd)
 	trace_stop(trace);
 	trace->header = header;
 	trace->position = header->position;
+	trace->from_ns = trace_now();
 	return 0;
 }
 
@@ -68,9 +69,16 @@ uint64_t trace_now(void)
 
 void trace_write(struct trace *trace, uint64_t begin, struct trace_event *event)
 {
+	trace_write_past(trace, begin, trace_now(), event);
+}
+
+void trace_write_past(struct trace *trace, uint64_t begin, uint64_t end, struct trace_event *event)
+{
 	struct trace_event *slots = (struct trace_event *)(trace->header + 1);
 
-	event->end_ns = trace_now();
+	if (begin < trace->from_ns)
+		return;
+	event->end_ns = end;
 	event->begin_ns = begin < event->end_ns ? begin : event->end_ns;
 	slots[trace->position++ % TRACE_SLOTS] = *event;
 	/* A reader that sees the position finds the event. */

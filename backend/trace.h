@@ -30,6 +30,8 @@ enum trace_type {
 	TRACE_ANSWER,    /* span: decode to used ring; arg: VIRTIO_GPU_CMD_*, value: its bytes */
 	TRACE_PUBLISH,   /* span: showing the driver its answers; arg: how many */
 	TRACE_INTERRUPT, /* span: writing the call eventfd; arg: used index */
+	TRACE_TAKE,      /* span: the monitor's, taking requests; arg: how many */
+	TRACE_RETURN,    /* span: the monitor's, returning answers; value: interrupts, at its end */
 	TRACE_MAP,       /* span: guest memory; arg: pieces, value: bytes, or 0: it failed */
 	TRACE_UNMAP,     /* span; value: bytes */
 	TRACE_READ,      /* span: a copy from the guest; arg: pieces */
@@ -77,6 +79,7 @@ struct trace_header {
 struct trace {
 	struct trace_header *header; /* NULL: off */
 	uint64_t position;
+	uint64_t from_ns; /* what began earlier is not of this trace */
 };
 
 /* An empty ring of TRACE_FILE_SIZE, sealed to that; a descriptor, or -errno. */
@@ -105,8 +108,11 @@ static inline uint64_t trace_begin(const struct trace *trace)
 	return trace_on(trace) ? trace_now() : 0;
 }
 
-/* Writes @event, which ends now, if @begin is not 0. */
+/* Writes @event, which ends now; it must be on. */
 void trace_write(struct trace *trace, uint64_t begin, struct trace_event *event);
+
+/* Likewise, for what ended at @end. */
+void trace_write_past(struct trace *trace, uint64_t begin, uint64_t end, struct trace_event *event);
 
 /* (trace, begin, .field = ...): a span ends. The fields are evaluated only while it is on. */
 #define trace_end(trace_, begin_, ...)                                                         \

@@ -124,6 +124,8 @@ static int virtqueue_start_relay(
 	queue->memory = memory;
 	memset(queue->heads, 0, sizeof(queue->heads));
 	queue->in_flight = 0;
+	queue->used_index = queue->published = 0;
+	queue->relay->trace = queue->trace;
 	queue->last_avail = config->base;
 	queue->broken = false;
 	queue->reason = NULL;
@@ -145,16 +147,21 @@ static int virtqueue_pop_relay(struct virtqueue *queue, struct virtqueue_chain *
 		return result;
 	queue->heads[chain->head / 64] |= UINT64_C(1) << chain->head % 64;
 	queue->in_flight++;
-	queue->chains++;
+	chain->number = ++queue->chains;
 	return 1;
 }
 
 static void virtqueue_publish_relay(struct virtqueue *queue)
 {
-	uint64_t calls = queue->relay->calls;
+	uint64_t calls = queue->relay->calls, begin = trace_begin(queue->trace);
+	uint16_t count = (uint16_t)(queue->used_index - queue->published);
 
+	queue->published = queue->used_index;
 	queue->relay->impl->publish(queue->relay);
 	virtqueue_count_calls(queue, calls);
+	PROBE(publish, queue->index, count);
+	trace_end(queue->trace, begin, .type = TRACE_PUBLISH, .queue = (uint8_t)queue->index,
+	    .arg = count);
 }
 
 void virtqueue_set_fds(struct virtqueue *queue, int kick_fd)
@@ -511,6 +518,7 @@ void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written)
 	if (queue->relay) {
 		queue->heads[head / 64] &= ~(UINT64_C(1) << head % 64);
 		queue->in_flight--;
+		queue->used_index++;
 		queue->relay->impl->push(queue->relay, head, written);
 		return;
 	}

@@ -79,8 +79,9 @@ struct virtqueue_relay_impl {
 
 struct virtqueue_relay {
 	const struct virtqueue_relay_impl *impl;
-	int kick_fd;    /* owned: an eventfd that says that there are requests */
-	uint64_t calls; /* so far: kept by the implementation in pop() and publish() */
+	int kick_fd;         /* owned: an eventfd that says that there are requests */
+	uint64_t calls;      /* so far: kept by the implementation in pop() and publish() */
+	struct trace *trace; /* the queue's; may be NULL */
 };
 
 struct virtqueue {

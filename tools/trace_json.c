@@ -15,7 +15,13 @@
 #define BATCH_MAX 1024 /* requests of a batch that get an arrow each */
 
 /* Threads of a process, in the order in which viewers show them */
-enum { TID_GPUDOMD = 1, TID_QUEUES, TID_MEMORY = TID_QUEUES + QUEUES, TID_OUTPUTS };
+enum {
+	TID_GPUDOMD = 1,
+	TID_MONITOR,
+	TID_QUEUES,
+	TID_MEMORY = TID_QUEUES + QUEUES,
+	TID_OUTPUTS,
+};
 
 static const char *const queue_names[QUEUES] = { "control queue", "cursor queue" };
 
@@ -99,6 +105,7 @@ static void name_process(struct writer *writer)
 	    writer->source->domid, writer->source->devid);
 	write_metadata(writer, 0, "process_name", "name", name);
 	name_thread(writer, TID_GPUDOMD, "gpudomd");
+	name_thread(writer, TID_MONITOR, "monitor");
 	for (unsigned i = 0; i < QUEUES; i++)
 		name_thread(writer, TID_QUEUES + i, queue_names[i]);
 	name_thread(writer, TID_MEMORY, "guest memory");
@@ -230,6 +237,22 @@ static void write_memory(struct writer *writer, const struct trace_event *event)
 	end_event(writer, "\"pieces\":%" PRIu32 ",\"bytes\":%" PRIu64, event->arg, event->value);
 }
 
+/* What the worker's monitor does for it; its interrupts come at the end. */
+static void write_monitor(struct writer *writer, const struct trace_event *event)
+{
+	struct trace_event end = *event;
+
+	end.begin_ns = end.end_ns;
+	begin_span(writer, event, TID_MONITOR,
+	    event->type == TRACE_TAKE ? "take requests" : "return answers", "monitor");
+	end_event(writer, "\"queue\":\"%s\",\"requests\":%" PRIu32, queue_names[event->queue],
+	    event->arg);
+	if (event->type == TRACE_TAKE || !event->value)
+		return;
+	begin_span(writer, &end, TID_MONITOR, "interrupt", "monitor");
+	end_event(writer, "\"queue\":\"%s\"", queue_names[event->queue]);
+}
+
 static void write_worker_event(struct writer *writer, const struct trace_event *event)
 {
 	switch (event->type) {
@@ -261,6 +284,10 @@ static void write_worker_event(struct writer *writer, const struct trace_event *
 	case TRACE_INTERRUPT:
 		begin_span(writer, event, TID_QUEUES + event->queue, "interrupt", "queue");
 		end_event(writer, "\"used index\":%" PRIu32, event->arg);
+		break;
+	case TRACE_TAKE:
+	case TRACE_RETURN:
+		write_monitor(writer, event);
 		break;
 	case TRACE_FENCE:
 		write_fence(writer, event);

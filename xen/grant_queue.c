@@ -34,6 +34,7 @@ struct grant_queue {
 	uint64_t bytes_size;
 	int pushed_fd;
 	uint32_t popped, read, pushed;
+	uint64_t taken, returned;                            /* stamps that are in our trace */
 	struct queue_request requests[GRANT_QUEUE_SIZE_MAX]; /* by head */
 };
 
@@ -71,6 +72,35 @@ static void queue_set_read(struct grant_queue *queue, uint32_t number)
 	}
 }
 
+/* What the monitor has done last is in our trace, too; where we look so seldom that it has done it
+ * more than once, the last time is. */
+static void queue_note(struct grant_queue *queue, const struct grant_stamp *stamp, uint64_t *seen,
+    enum trace_type type)
+{
+	uint64_t number = __atomic_load_n(&stamp->number, __ATOMIC_ACQUIRE);
+
+	if (number == *seen)
+		return;
+	*seen = number;
+	trace_write_past(queue->base.trace, stamp->begin_ns, stamp->end_ns,
+	    &(struct trace_event){ .type = (uint8_t)type,
+		.queue = (uint8_t)queue->index,
+		.arg = (uint32_t)stamp->requests,
+		.value = stamp->calls });
+}
+
+static void queue_look_trace(struct grant_queue *queue)
+{
+	bool on = trace_on(queue->base.trace);
+
+	if (on) {
+		queue_note(queue, &queue->shared->taken, &queue->taken, TRACE_TAKE);
+		queue_note(queue, &queue->shared->returned, &queue->returned, TRACE_RETURN);
+	}
+	if (queue->shared->tracing != on)
+		__atomic_store_n(&queue->shared->tracing, on, __ATOMIC_RELAXED);
+}
+
 static void queue_look_statistics(struct grant_queue *queue)
 {
 	struct memory_statistics *statistics = queue->queues->statistics;
@@ -84,6 +114,7 @@ static void queue_look_statistics(struct grant_queue *queue)
 		statistics->segments = segments;
 	statistics->questions = grant_client_questions(queue->queues->client);
 	queue->base.calls = __atomic_load_n(&queue->shared->calls, __ATOMIC_RELAXED);
+	queue_look_trace(queue);
 }
 
 /* ------------------------------------------------------------------- the virtqueue's side */

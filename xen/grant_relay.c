@@ -262,9 +262,28 @@ static void relay_tell_statistics(struct grant_relay *relay)
 	__atomic_store_n(&relay->shared->segments, statistics->segments, __ATOMIC_RELAXED);
 }
 
-static void relay_hand_over(struct grant_relay *relay)
+/* 0: nobody wants to know. */
+static uint64_t relay_begin(const struct grant_relay *relay)
+{
+	return __atomic_load_n(&relay->shared->tracing, __ATOMIC_RELAXED) ? trace_now() : 0;
+}
+
+static void relay_stamp(
+    struct grant_stamp *stamp, uint64_t begin, uint64_t requests, uint64_t calls)
+{
+	if (!begin)
+		return;
+	stamp->begin_ns = begin;
+	stamp->end_ns = trace_now();
+	stamp->requests = requests;
+	stamp->calls = calls;
+	__atomic_store_n(&stamp->number, stamp->number + 1, __ATOMIC_RELEASE);
+}
+
+static void relay_hand_over(struct grant_relay *relay, uint64_t begin)
 {
 	relay_read(relay);
+	relay_stamp(&relay->shared->taken, begin, relay->batch_count, 0);
 	relay->given += relay->batch_count;
 	relay_tell_statistics(relay);
 	__atomic_store_n(&relay->shared->given, relay->given, __ATOMIC_RELEASE);
@@ -287,10 +306,12 @@ static void relay_give(struct grant_relay *relay)
 
 	virtqueue_disable_notifications(&relay->queue);
 	do {
+		uint64_t begin = relay_begin(relay);
+
 		relay_look_read(relay);
 		result = relay_fill(relay);
 		if (relay->batch_count)
-			relay_hand_over(relay);
+			relay_hand_over(relay, begin);
 		else if (result > 0 && !relay_wait_for_room(relay))
 			return;
 		/* No head returns to the driver meanwhile: a queue's worth at most */
@@ -324,10 +345,12 @@ static bool relay_push(struct grant_relay *relay, const struct grant_pushed *ans
 static void relay_take(struct grant_relay *relay)
 {
 	uint32_t pushed = __atomic_load_n(&relay->shared->pushed, __ATOMIC_ACQUIRE);
+	uint64_t begin = relay_begin(relay), calls = relay->queue.calls;
+	uint32_t count = pushed - relay->pushed;
 
-	if (pushed == relay->pushed)
+	if (!count)
 		return;
-	if (pushed - relay->pushed > relay->queue.config.size) {
+	if (count > relay->queue.config.size) {
 		relay_break(relay, "the worker answers more than it was asked");
 		return;
 	}
@@ -342,6 +365,7 @@ static void relay_take(struct grant_relay *relay)
 	memory_flush(relay->memory);
 	relay_tell_statistics(relay);
 	virtqueue_publish(&relay->queue);
+	relay_stamp(&relay->shared->returned, begin, count, relay->queue.calls - calls);
 }
 
 void grant_relay_run(struct grant_relay *relay)

@@ -87,6 +87,13 @@ struct grant_pushed {
 	uint32_t head, written;
 };
 
+/* When the monitor did something for the worker's trace */
+struct grant_stamp {
+	uint64_t number; /* of these, rising; written last */
+	uint64_t begin_ns, end_ns;
+	uint64_t requests, calls;
+};
+
 /*
  * A queue between two processes, which none of them waits for: the monitor gives requests, the
  * worker pushes answers. All counters run freely. Of what the worker writes the monitor believes
@@ -97,11 +104,13 @@ struct grant_queue_shared {
 	uint32_t given;
 	uint32_t broken;
 	uint64_t calls, copy_calls, segments;                /* statistics */
+	struct grant_stamp taken, returned;                  /* the last ones; while it traces */
 	struct grant_request requests[GRANT_QUEUE_SIZE_MAX]; /* by @given modulo the queue's size */
 	uint8_t padding[64];
 	/* By the worker */
 	uint32_t read;   /* requests whose bytes it needs no more */
 	uint32_t pushed; /* answers */
+	uint32_t tracing;
 	struct grant_pushed answered[GRANT_QUEUE_SIZE_MAX];
 	/* By both, in turn: the monitor waits for @read to change, and wants to hear of it */
 	uint32_t full;

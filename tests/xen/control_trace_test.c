@@ -54,7 +54,8 @@ static unsigned count_events(const char *name, int tid)
 }
 
 #define GPUDOMD 1
-#define CONTROL_QUEUE 2
+#define MONITOR 2
+#define CONTROL_QUEUE 3
 
 /* Requests, until one of them is in the worker's ring: it hears of the recording in its own time.
  */
@@ -146,6 +147,29 @@ static void a_worker_that_is_replaced_goes_on(void **state)
 	assert_int_equal(count_events("worker ready", GPUDOMD), 1);
 }
 
+/* Where a monitor serves the queues, what it does is there, too, as the worker hears of it. */
+static void the_monitors_part(void **state)
+{
+	struct rig *rig = *state;
+
+	setenv("GPUDOM_TEST_BROKER", "1", 1);
+	start_guest(rig);
+	bring_up(rig);
+	unsetenv("GPUDOM_TEST_BROKER");
+	assert_int_equal(run_trace(rig, "on"), 0);
+	serve_until_traced(rig, 3);
+	assert_true(count_events("take requests", MONITOR) >= 1);
+	assert_true(count_events("return answers", MONITOR) >= 1);
+	assert_true(count_events("interrupt", MONITOR) >= 1);
+	assert_true(count_events("publish", CONTROL_QUEUE) >= 3);
+	assert_int_equal(count_events("interrupt", CONTROL_QUEUE), 0);
+	/* A second recording has nothing of the first */
+	assert_int_equal(run_trace(rig, "off"), 0);
+	assert_int_equal(run_trace(rig, "on"), 0);
+	serve_until_traced(rig, 1);
+	assert_null(strstr(output, "left out"));
+}
+
 static void a_guest_that_comes_takes_part(void **state)
 {
 	struct rig *rig = *state;
@@ -229,6 +253,7 @@ int main(int argc, char **argv)
 		TRACE_TEST(a_recording_of_a_second),
 		TRACE_TEST(kicks_and_interrupts_of_both_sides),
 		TRACE_TEST(a_worker_that_is_replaced_goes_on),
+		TRACE_TEST(the_monitors_part),
 		TRACE_TEST(a_guest_that_comes_takes_part),
 		TRACE_TEST(a_recording_ends_by_itself),
 		TRACE_TEST(mistakes_are_explained),
