@@ -27,11 +27,11 @@
 #include "render/soft.h"
 #include "render/virgl.h"
 #include "tools/worker_control.h"
+#include "tools/worker_grants.h"
 #include "tools/worker_monitor.h"
 #include "tools/worker_options.h"
 #include "tools/worker_sandbox.h"
 #include "tools/worker_telemetry.h"
-#include "xen/memory_xen.h"
 
 #define LAST_ONE_MS 500 /* may pass until a killed worker is gone */
 
@@ -39,6 +39,7 @@ struct worker {
 	struct worker_options options;
 	struct worker_monitor monitor; /* what we have no right to, it does */
 	struct worker_sandbox sandbox;
+	struct worker_grants grants;
 	sd_event *event;
 	struct renderer *renderer;
 	struct display *display;
@@ -201,7 +202,8 @@ static int worker_serve(struct worker *worker, int fd)
 	const struct vhost_user_options options = {
 		.event = worker->event,
 		.device = worker->device,
-		.create_xen_memory = memory_xen_create,
+		.create_xen_memory = worker_grants_create_memory,
+		.memory_data = &worker->grants,
 		.gpu_socket = worker_on_gpu_socket,
 		.closed = worker_on_closed,
 		.data = worker,
@@ -438,7 +440,7 @@ static int worker_listen_to_gpudomd(struct worker *worker)
 static int worker_contain(struct worker *worker)
 {
 	const struct worker_options *options = &worker->options;
-	const struct worker_monitor_options monitor = {
+	struct worker_monitor_options monitor = {
 		.mode = options->sandbox,
 		.guest = options->guest,
 		.socket_path = options->socket_path,
@@ -456,10 +458,16 @@ static int worker_contain(struct worker *worker)
 		.mode = options->sandbox,
 		.limits = options->sandbox_limits,
 		.listens = options->socket_path,
-		.grants = true,
+		.grants = options->grants == WORKER_GRANTS_DIRECT,
 		.guest = options->guest,
 	};
-	r = worker_monitor_start(&monitor, &worker->monitor, &worker->sandbox.bits);
+	worker->grants.mode = options->grants;
+	r = worker_grants_prepare(
+	    &worker->grants, &monitor, options->domid, options->limits.command_bytes);
+	if (r == 0)
+		r = worker_monitor_start(&monitor, &worker->monitor, &worker->sandbox.bits);
+	if (r == 0)
+		r = worker_grants_attach(&worker->grants);
 	return r < 0 ? r : worker_sandbox_begin(&worker->sandbox);
 }
 
@@ -539,6 +547,7 @@ static void worker_finish(struct worker *worker)
 		close(worker->listen_fd);
 	}
 	worker_control_finish(&worker->control);
+	worker_grants_finish(&worker->grants);
 	trace_stop(&worker->trace);
 	worker_telemetry_finish(&worker->telemetry);
 	sd_event_unref(worker->event);

@@ -37,6 +37,9 @@ static const char *const files[] = { "openat", "renameat", "renameat2", "unlinka
 /* READY=1: a datagram to $NOTIFY_SOCKET */
 static const char *const notifies[] = { "setsockopt", "getsockopt", "connect",
 	"geteuid", "getegid", "getuid", "getgid" };
+/* Queues that it serves: memory and eventfds are shared with the renderer. */
+static const char *const relays[] = { "eventfd2", "shutdown" };
+static const int relay_fcntls[] = { F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS };
 static const uint32_t grants[] = {
 	IOCTL_GNTDEV_MAP_GRANT_REF, IOCTL_GNTDEV_UNMAP_GRANT_REF, IOCTL_GNTDEV_GRANT_COPY,
 };
@@ -84,6 +87,11 @@ int monitor_seccomp_load(const struct monitor_seccomp_options *options)
 		r = seccomp_list_allow(filter, files, sizeof(files) / sizeof(files[0]));
 	if (r == 0 && options->notifies)
 		r = seccomp_list_allow(filter, notifies, sizeof(notifies) / sizeof(notifies[0]));
+	if (r == 0 && options->grants)
+		r = seccomp_list_allow(filter, relays, sizeof(relays) / sizeof(relays[0]));
+	for (size_t i = 0; r == 0 && options->grants && i < 3; i++)
+		r = seccomp_list_allow_if(
+		    filter, "fcntl", 1, SECCOMP_LIST_LOW32, (uint64_t)relay_fcntls[i]);
 	for (size_t i = 0; r == 0 && options->grants && i < sizeof(grants) / sizeof(grants[0]); i++)
 		r = seccomp_list_allow_if(filter, "ioctl", 1, SECCOMP_LIST_LOW32, grants[i]);
 	if (r == 0)

@@ -44,6 +44,7 @@ enum {
 	OPT_LIMIT_FILES,
 	OPT_LIMIT_CPU,
 	OPT_DOMID,
+	OPT_GRANTS,
 	OPT_LIMIT_ATTACHMENTS,
 	OPT_LIMIT_MAPS,
 	OPT_LIMIT_SUBMISSIONS,
@@ -90,6 +91,7 @@ static const struct option long_options[] = {
 	{ "limit-files", required_argument, NULL, OPT_LIMIT_FILES },
 	{ "limit-cpu", required_argument, NULL, OPT_LIMIT_CPU },
 	{ "domid", required_argument, NULL, OPT_DOMID },
+	{ "grants", required_argument, NULL, OPT_GRANTS },
 	{ "limit-attachments", required_argument, NULL, OPT_LIMIT_ATTACHMENTS },
 	{ "limit-maps", required_argument, NULL, OPT_LIMIT_MAPS },
 	{ "limit-submissions", required_argument, NULL, OPT_LIMIT_SUBMISSIONS },
@@ -298,6 +300,7 @@ static int parse_limit(struct gpu_limits *limits, int opt, const char *value)
 static int parse_sandbox(struct worker_options *options, int opt, const char *value)
 {
 	static const char *const modes[] = { "on", "off", "strict", "log", NULL };
+	static const char *const grants[] = { "relay", "ask", "direct", NULL };
 	struct worker_sandbox_limits *limits = &options->sandbox_limits;
 	uint32_t n = 0;
 	int r;
@@ -306,6 +309,10 @@ static int parse_sandbox(struct worker_options *options, int opt, const char *va
 	case OPT_SANDBOX:
 		r = parse_name(opt, value, modes, "on, off, strict or log");
 		options->sandbox = (enum worker_sandbox_mode)r;
+		return r;
+	case OPT_GRANTS:
+		r = parse_name(opt, value, grants, "relay, ask or direct");
+		options->grants = (enum worker_grants_mode)r;
 		return r;
 	case OPT_LIMIT_MEMORY:
 		return parse_number(opt, value, UINT64_MAX, true, &limits->memory);
@@ -451,6 +458,7 @@ static int parse_option(
 	case OPT_LIMIT_FILES:
 	case OPT_LIMIT_CPU:
 	case OPT_DOMID:
+	case OPT_GRANTS:
 		r = parse_sandbox(options, opt, value);
 		return r < 0 ? r : 1;
 	case OPT_RENDERER:

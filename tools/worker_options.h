@@ -7,6 +7,7 @@
 #include "backend/gpu.h"
 #include "backend/log.h"
 #include "render/egl.h"
+#include "tools/worker_grants.h"
 #include "tools/worker_sandbox.h"
 
 enum worker_renderer { WORKER_RENDERER_AUTO, WORKER_RENDERER_VIRGL, WORKER_RENDERER_SOFT };
@@ -29,6 +30,7 @@ struct worker_options {
 	struct edid_identity edid;
 	enum worker_sandbox_mode sandbox;
 	struct worker_sandbox_limits sandbox_limits;
+	enum worker_grants_mode grants;
 	int domid; /* -1: no Xen guest, or the monitor is not told */
 	const char *guest;
 	/* Of gpudomd, -1: none. backend/telemetry.h, backend/screen.h, xen/worker_message.h */

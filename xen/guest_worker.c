@@ -217,6 +217,8 @@ static struct worker_process_options guest_worker_process_options(struct guest_w
 		.name = worker->options.name,
 		.limit = worker->options.limit,
 		.guest = worker->options.guest,
+		.grants = worker->options.grants,
+		.domid = worker->options.domid,
 		.arguments = worker->options.arguments,
 		.descriptors = worker->options.descriptors,
 		.descriptor_count = worker->options.descriptor_count,

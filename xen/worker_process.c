@@ -213,7 +213,7 @@ static char **worker_process_arguments(
 
 	while (options->arguments[given])
 		given++;
-	argv = calloc(given + options->descriptor_count + 5, sizeof(*argv));
+	argv = calloc(given + options->descriptor_count + 6, sizeof(*argv));
 	if (!argv)
 		return NULL;
 	argv[count++] = (char *)options->path;
@@ -221,11 +221,13 @@ static char **worker_process_arguments(
 	    asprintf(&own[1], "--control-fd=%d", WORKER_CONTROL_FD) < 0 ||
 	    asprintf(&own[2], "--guest=%s", options->guest) < 0)
 		goto error;
+	if (options->grants && asprintf(&own[3], "--domid=%u", options->domid) < 0)
+		goto error;
 	for (unsigned i = 0; i < options->descriptor_count; i++)
 		if (numbers[i] &&
-		    asprintf(&own[3 + i], "%s=%u", options->descriptors[i].option, numbers[i]) < 0)
+		    asprintf(&own[4 + i], "%s=%u", options->descriptors[i].option, numbers[i]) < 0)
 			goto error;
-	for (unsigned i = 0; i < 3 + options->descriptor_count; i++)
+	for (unsigned i = 0; i < 4 + options->descriptor_count; i++)
 		if (own[i])
 			argv[count++] = own[i];
 	memcpy(argv + count, options->arguments, given * sizeof(*argv));
@@ -239,7 +241,7 @@ error:
 static int worker_process_start(struct worker_process *worker, int socket, int control)
 {
 	const struct worker_process_options *options = &worker->options;
-	char *own[3 + WORKER_DESCRIPTORS_MAX] = { NULL }, **argv;
+	char *own[4 + WORKER_DESCRIPTORS_MAX] = { NULL }, **argv;
 	unsigned count = 2, numbers[WORKER_DESCRIPTORS_MAX] = { 0 };
 	int fds[WORKER_FDS_MAX] = { socket, control };
 	int error = -ENOMEM;

@@ -33,6 +33,8 @@ struct worker_process_options {
 	const char *name;        /* of guest and device, for the log; not copied */
 	struct log_limit *limit; /* of lines about its end, which a guest can provoke; not owned */
 	const char *guest;       /* --guest=, for the worker's own log */
+	bool grants;             /* the guest grants its memory to this domain ... */
+	unsigned domid;          /* ... and is this: --domid= */
 	char *const *arguments;  /* after ours; NULL-terminated */
 	const struct worker_descriptor *descriptors; /* for the start; not copied */
 	unsigned descriptor_count;                   /* at most WORKER_DESCRIPTORS_MAX */
