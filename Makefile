@@ -144,6 +144,7 @@ $(BUILD)/obj/render/pixel.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),,-O3)
 # Objects that stand in for some of the library's in a test: they come first.
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/grant_broker_test := tests/xen/fake_gntdev.c
+fakes-xen/grant_bench := tests/xen/fake_gntdev.c
 fakes-xen/memory_foreign_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c)
 fakes-xen/memory_kinds_test := $(fakes-xen/memory_foreign_test)
 fakes-xen/frontend_adopt_test := $(fakes-xen/memory_foreign_test)
@@ -163,7 +164,7 @@ fakes-xen/control_trace_test := $(fake_xen)
 fakes-xen/xen_script_test := $(fake_xen) tests/xen/xen_script.c
 
 # Test programs: tests/unit/x_test.c -> $(BUILD)/unit/x_test
-$(addprefix $(BUILD)/,$(tests) $(release_tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
+$(addprefix $(BUILD)/,$(tests) xen/grant_bench $(release_tests)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -214,10 +215,13 @@ xen-demo:
 bench: gpudom-bench gpudom-worker
 	tests/bench.sh
 
+bench-grants: $(BUILD)/xen/grant_bench
+	$<
+
 bench-qemu: gpudom-worker
 	tests/system/qemu/bench.sh
 
-.PHONY: test check fuzz-check system-test demo xen-demo bench bench-qemu test-programs fuzz-programs
+.PHONY: test check fuzz-check system-test demo xen-demo bench bench-grants bench-qemu test-programs fuzz-programs
 .PHONY: release-test-programs
 
 # ---------------------------------------------------------------- house-keeping
@@ -273,6 +277,7 @@ help:
 	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
 	@echo 'make system-test   the tests on a real Xen'
 	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'
+	@echo 'make bench-grants  what a sandboxed worker'\''s grants cost'
 	@echo 'make bench-qemu    glmark2 in a guest, beside QEMU'\''s own device'
 	@echo 'make install       DESTDIR=, PREFIX=/usr/local'
 	@echo 'make WITH_VIRGL=0  without virglrenderer and EGL: guests get 2D; into build/release-no-virgl'
