@@ -227,9 +227,8 @@ static bool has_reopened_device(void)
 }
 
 /* An empty root for all threads, which share it. The old one is gone. */
-static int make_empty_root(struct worker_sandbox *sandbox)
+static int make_empty_root(const struct worker_sandbox *sandbox)
 {
-	const bool devices = has_reopened_device();
 	int root, r;
 
 	/* Device nodes keep the flags of where they come from. */
@@ -238,11 +237,10 @@ static int make_empty_root(struct worker_sandbox *sandbox)
 	    chdir(COVERED) < 0)
 		return -errno;
 	/* The nodes' own paths are visible from here until the root moves. */
-	if (devices) {
+	if (sandbox->reopens) {
 		r = keep_devices();
 		if (r < 0)
 			return r;
-		sandbox->keeps_devices = true;
 	}
 	root = open(".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	if (root < 0)
@@ -412,12 +410,18 @@ int worker_sandbox_seal(struct worker_sandbox *sandbox)
 {
 	int r;
 
-	worker_seccomp_look(sandbox); /* while there is a /proc */
+	/* While there is a /proc */
+	worker_seccomp_look(sandbox);
+	sandbox->reopens = has_reopened_device();
 	r = empty_root(sandbox);
 	if (r == 0)
 		sandbox->bits |= WORKER_SANDBOX_EMPTY_ROOT;
 	else if (r != -ENOTSUP)
 		log_warning("the file system cannot be taken away: %s", strerror(-r));
+	if (sandbox->reopens && !(sandbox->bits & WORKER_SANDBOX_EMPTY_ROOT))
+		log_warning("files stay within the worker's reach: the GPU's driver opens its "
+			    "device nodes while it runs, and there is no empty root with just "
+			    "these");
 	r = set_limits(sandbox);
 	if (r == 0)
 		sandbox->bits |= WORKER_SANDBOX_LIMITS;

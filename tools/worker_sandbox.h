@@ -71,10 +71,10 @@ struct worker_sandbox {
 	/* The helper thread */
 	bool has_helper;
 	pthread_t helper;
-	int wake_fd;        /* eventfd */
-	int root_error;     /* its result */
-	bool keeps_devices; /* device nodes that the driver opens anew are in the new root */
-	uint32_t devices;   /* of worker_seccomp.c: whose calls may be made */
+	int wake_fd;      /* eventfd */
+	int root_error;   /* its result */
+	bool reopens;     /* its GPU driver opens device nodes while it runs */
+	uint32_t devices; /* of worker_seccomp.c: whose calls may be made */
 };
 
 /* The namespaces that this process may have; those that it needs privileges for come with a user

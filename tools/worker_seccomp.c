@@ -194,8 +194,8 @@ static int add_answers(scmp_filter_ctx filter, const struct worker_sandbox *sand
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(answered) / sizeof(answered[0]); i++) {
-		/* There is nothing in the root but these devices. */
-		if (sandbox->keeps_devices && strcmp(answered[i].name, "openat") == 0)
+		/* There is nothing in an empty root but these devices. */
+		if (sandbox->reopens && strcmp(answered[i].name, "openat") == 0)
 			r = seccomp_list_add(filter, SCMP_ACT_ALLOW, "openat", 0, NULL);
 		else
 			r = seccomp_list_add(filter, SCMP_ACT_ERRNO((uint32_t)answered[i].error),
