@@ -249,33 +249,39 @@ static struct outcome change_priority(const struct compromised_target *t)
 
 /* ---------------------------------------------------------------- Xen */
 
-/* Whatever the descriptor: the call is refused before anybody looks at it. */
+/* Whatever the descriptor: the call must be refused before anybody looks at it. */
+static struct outcome of_ioctl(int result)
+{
+	return result < 0 && errno == ENOTTY ? of_text(1, "it is asked of the device")
+					     : of_call(result);
+}
+
 static struct outcome map_grant(const struct compromised_target *t)
 {
 	struct ioctl_gntdev_map_grant_ref map = { .count = 1, .refs[0] = { OTHER_DOMID, 8 } };
 
-	return of_call(ioctl(STDERR_FILENO, IOCTL_GNTDEV_MAP_GRANT_REF, &map));
+	return of_ioctl(ioctl(STDERR_FILENO, IOCTL_GNTDEV_MAP_GRANT_REF, &map));
 }
 
 static struct outcome copy_grant(const struct compromised_target *t)
 {
 	struct ioctl_gntdev_grant_copy copy = { .count = 0 };
 
-	return of_call(ioctl(STDERR_FILENO, IOCTL_GNTDEV_GRANT_COPY, &copy));
+	return of_ioctl(ioctl(STDERR_FILENO, IOCTL_GNTDEV_GRANT_COPY, &copy));
 }
 
 static struct outcome export_grant(const struct compromised_target *t)
 {
 	struct ioctl_gntdev_dmabuf_exp_from_refs export = { .count = 1, .domid = OTHER_DOMID };
 
-	return of_call(ioctl(STDERR_FILENO, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, &export));
+	return of_ioctl(ioctl(STDERR_FILENO, IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS, &export));
 }
 
 static struct outcome make_hypercall(const struct compromised_target *t)
 {
 	privcmd_hypercall_t call = { .op = __HYPERVISOR_xen_version };
 
-	return of_call(ioctl(STDERR_FILENO, IOCTL_PRIVCMD_HYPERCALL, &call));
+	return of_ioctl(ioctl(STDERR_FILENO, IOCTL_PRIVCMD_HYPERCALL, &call));
 }
 
 /* ---------------------------------------------------------------- gpudomd and the monitor */
