@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/bench_backend.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "backend/trace.h"
+#include "xen/worker_message.h"
 
 /* The ids of what it makes; those of the frames are their enum bench_backing and 1. */
 #define CONTEXT 1
 #define TARGET 100
 #define VERTICES 101
 #define OBJECT 10 /* the first of its objects */
+#define ARGUMENTS_MAX 8
 
 static uint64_t now_ns(void)
 {
@@ -73,6 +81,46 @@ static void make_target(struct bench_backend *backend)
 	virgl_draw_again(virgl, BENCH_TARGET, BENCH_TARGET);
 }
 
+/* A worker that is traced gets a control socket, and is told at once. */
+static int spawn_traced(struct bench_backend *backend)
+{
+	const struct worker_message message = { .type = WORKER_TRACE_START,
+		.size = sizeof(message) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+			  .cmsg_level = SOL_SOCKET,
+			  .cmsg_type = SCM_RIGHTS } };
+	struct iovec piece = { (void *)&message, sizeof(message) };
+	const struct msghdr packet = { .msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	const char *argv[ARGUMENTS_MAX + 2] = { NULL };
+	char option[32];
+	int pair[2], ret;
+
+	backend->ring = trace_create_file();
+	if (backend->ring < 0)
+		return backend->ring;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+		return -errno;
+	backend->control = pair[0];
+	fcntl(pair[0], F_SETFD, FD_CLOEXEC);
+	snprintf(option, sizeof(option), "--control-fd=%d", pair[1]);
+	for (unsigned i = 0; i < ARGUMENTS_MAX && backend->argv[i]; i++) {
+		argv[i] = backend->argv[i];
+		argv[i + 1] = option;
+	}
+	memcpy(CMSG_DATA(&control.header), &backend->ring, sizeof(int));
+	ret = sendmsg(pair[0], &packet, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	if (ret == 0)
+		ret = loopback_process_spawn(&backend->process, argv, false);
+	close(pair[1]);
+	return ret;
+}
+
 int bench_backend_start(struct bench_backend *backend)
 {
 	struct loopback_options options = {
@@ -80,7 +128,8 @@ int bench_backend_start(struct bench_backend *backend)
 		.regions = 1,
 		.gpu_socket = backend->gpu_socket,
 	};
-	int ret = loopback_process_spawn(&backend->process, backend->argv, false);
+	int ret = backend->traced ? spawn_traced(backend)
+				  : loopback_process_spawn(&backend->process, backend->argv, false);
 
 	if (ret < 0)
 		goto fail;

@@ -25,7 +25,9 @@ struct bench_backend {
 	const char *const *argv; /* "{fd}": loopback_process.h */
 	bool gpu_socket;         /* serve it a display socket */
 	bool has_3d;
+	bool traced; /* let it write a trace all the time */
 
+	int control, ring; /* if traced: our end of --control-fd, and the trace */
 	struct loopback_process process;
 	struct loopback_frontend frontend;
 	struct loopback_gpu gpu;

@@ -89,12 +89,15 @@ void bench_report_print(const struct bench_report *report)
 {
 	printf("%-40s", "");
 	for (unsigned c = 0; c < report->column_count; c++)
-		printf(" %16s", report->columns[c]);
+		if (report->columns[c])
+			printf(" %16s", report->columns[c]);
 	putchar('\n');
 	for (unsigned r = 0; r < report->row_count; r++) {
 		const struct bench_row *row = &report->rows[r];
 		printf("%-34s %5s", row->text, row->unit);
 		for (unsigned c = 0; c < report->column_count; c++) {
+			if (!report->columns[c])
+				continue;
 			if (row->cells[c].present)
 				printf(" %16.*f", row->decimals, bench_cell_median(&row->cells[c]));
 			else

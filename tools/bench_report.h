@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BENCH_ROUNDS_MAX 200
-#define BENCH_COLUMNS_MAX 8
+#define BENCH_COLUMNS_MAX 10
 #define BENCH_ROWS_MAX 32
 #define BENCH_TARGETS_MAX 16
 
@@ -34,7 +34,7 @@ struct bench_target {
 
 struct bench_report {
 	unsigned column_count, row_count, target_count;
-	const char *columns[BENCH_COLUMNS_MAX];
+	const char *columns[BENCH_COLUMNS_MAX]; /* NULL: not to be shown */
 	struct bench_row rows[BENCH_ROWS_MAX];
 	struct bench_target targets[BENCH_TARGETS_MAX];
 };

@@ -25,7 +25,17 @@
 #define RSS_LIMIT_MB 40 /* beyond what EGL and virglrenderer take */
 
 /* BARE: what the machine takes without any back end, eventfds and memcpy */
-enum column { WORKER, WORKER_OPEN, WORKER_SOCKET, PEER, PEER_2D, BARE, COLUMNS };
+enum column {
+	WORKER,
+	WORKER_OPEN,
+	WORKER_TRACED,
+	WORKER_PLAIN,
+	WORKER_SOCKET,
+	PEER,
+	PEER_2D,
+	BARE,
+	COLUMNS
+};
 
 /*
  * Where guest and back end run. Left to itself the scheduler puts them now on one processor, now on
@@ -37,6 +47,8 @@ enum placement { ANYWHERE, ONE_CPU, TWO_CPUS };
 struct bench {
 	cpu_set_t all, cpus[2]; /* that we may use; the first and the last of them */
 	const char *worker, *peer, *json;
+	bool tracing;
+	const char *plain; /* a worker without probes */
 	unsigned rounds;
 	struct bench_backend backends[BARE];
 	bool running[BARE];
@@ -51,6 +63,8 @@ static const char help[] =
     "\n"
     "  --worker=PATH    gpudom-worker\n"
     "  --peer=PATH      vhost-user-gpu of QEMU's contrib; none: it is left out\n"
+    "  --tracing[=PATH] also with a trace being written; PATH: and this worker, which was\n"
+    "                   built without probes (make WITH_USDT=0)\n"
     "  --rounds=N       measure N times and give medians (1 to 200, default 15)\n"
     "  --json=FILE      write all numbers there too; -: standard output, without a table\n"
     "  --baseline-rss   only start EGL and virglrenderer, print VmRSS in KiB, and end\n"
@@ -250,6 +264,18 @@ static void judge_ratio(struct bench *bench, const char *text, const char *key, 
 	bench_report_target(&bench->report, text, known, ratio, limit, at_most);
 }
 
+static void judge_tracing(struct bench *bench)
+{
+	judge_ratio(bench, "GET_DISPLAY_INFO: tracing / not, one CPU", "display_info_1_p50",
+	    WORKER_TRACED, WORKER, 1.25, true);
+	judge_ratio(bench, "a frame: tracing / not, one CPU", "frame_1_p50", WORKER_TRACED, WORKER,
+	    1.1, true);
+	judge_ratio(bench, "GET_DISPLAY_INFO: with probes / without, one CPU", "display_info_1_p50",
+	    WORKER, WORKER_PLAIN, 1.05, true);
+	judge_ratio(bench, "a frame: with probes / without, one CPU", "frame_1_p50", WORKER,
+	    WORKER_PLAIN, 1.05, true);
+}
+
 static void judge(struct bench *bench)
 {
 	judge_ratio(bench, "GET_DISPLAY_INFO / vhost-user-gpu, one CPU", "display_info_1_p50",
@@ -265,6 +291,8 @@ static void judge(struct bench *bench)
 	judge_ratio(bench, "a frame / without sandbox, one CPU", "frame_1_p50", WORKER, WORKER_OPEN,
 	    1.1, true);
 	judge_ratio(bench, "... two CPUs", "frame_2_p50", WORKER, WORKER_OPEN, 1.1, true);
+	if (bench->tracing)
+		judge_tracing(bench);
 	judge_ratio(bench, "transfer of contiguous pages: worker / memcpy", "transfer_contiguous",
 	    WORKER, BARE, 0.8, false);
 	judge_ratio(bench, "transfer of pages apart: worker / memcpy", "transfer_scattered", WORKER,
@@ -280,14 +308,20 @@ static int start_backends(struct bench *bench)
 		[WORKER] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0", NULL },
 		[WORKER_OPEN] = { bench->worker, "--fd={fd}", "--renderer=virgl", "--refresh=0",
 		    "--sandbox=off", NULL },
+		[WORKER_TRACED] = { bench->tracing ? bench->worker : NULL, "--fd={fd}",
+		    "--renderer=virgl", "--refresh=0", NULL },
+		[WORKER_PLAIN] = { bench->plain, "--fd={fd}", "--renderer=virgl", "--refresh=0",
+		    NULL },
 		[WORKER_SOCKET] = { bench->worker, "--fd={fd}", "--renderer=virgl",
 		    "--display=frontend", NULL },
 		[PEER] = { bench->peer, "--fd={fd}", "--virgl", "--render-node=/dev/null", NULL },
 		[PEER_2D] = { bench->peer, "--fd={fd}", NULL },
 	};
-	static const char *const names[COLUMNS] = {
+	const char *const names[COLUMNS] = {
 		[WORKER] = "gpudom-worker",
 		[WORKER_OPEN] = "no sandbox",
+		[WORKER_TRACED] = bench->tracing ? "tracing" : NULL,
+		[WORKER_PLAIN] = bench->plain ? "no probes" : NULL,
 		[WORKER_SOCKET] = "+display socket",
 		[PEER] = "vhost-user-gpu",
 		[PEER_2D] = "its 2D",
@@ -300,7 +334,8 @@ static int start_backends(struct bench *bench)
 		bench->backends[c] = (struct bench_backend){
 			.name = names[c],
 			.argv = argvs[c],
-			.gpu_socket = c != WORKER && c != WORKER_OPEN,
+			.gpu_socket = c >= WORKER_SOCKET,
+			.traced = c == WORKER_TRACED,
 			.has_3d = c != PEER_2D,
 		};
 		if (!argvs[c][0])
@@ -353,10 +388,19 @@ stop:
 
 int main(int argc, char **argv)
 {
-	enum { OPT_WORKER = 256, OPT_PEER, OPT_ROUNDS, OPT_JSON, OPT_BASELINE, OPT_HELP };
+	enum {
+		OPT_WORKER = 256,
+		OPT_PEER,
+		OPT_TRACING,
+		OPT_ROUNDS,
+		OPT_JSON,
+		OPT_BASELINE,
+		OPT_HELP
+	};
 	static const struct option options[] = {
 		{ "worker", required_argument, NULL, OPT_WORKER },
 		{ "peer", required_argument, NULL, OPT_PEER },
+		{ "tracing", optional_argument, NULL, OPT_TRACING },
 		{ "rounds", required_argument, NULL, OPT_ROUNDS },
 		{ "json", required_argument, NULL, OPT_JSON },
 		{ "baseline-rss", no_argument, NULL, OPT_BASELINE },
@@ -373,6 +417,10 @@ int main(int argc, char **argv)
 			break;
 		case OPT_PEER:
 			bench.peer = optarg;
+			break;
+		case OPT_TRACING:
+			bench.tracing = true;
+			bench.plain = optarg;
 			break;
 		case OPT_ROUNDS:
 			bench.rounds = (unsigned)strtoul(optarg, NULL, 10);
