@@ -11,6 +11,9 @@
 
 int ctl_doctor(int argc, char **argv);
 int ctl_log_level(int argc, char **argv);
+int ctl_block(int argc, char **argv);
+int ctl_unblock(int argc, char **argv);
+int ctl_reset(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);

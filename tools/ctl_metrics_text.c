@@ -83,7 +83,8 @@ static void print_field(FILE *out, const struct ctl_snapshot *snapshot,
 	X(deaths, "worker_deaths_total", "counter", "Workers that have died")             \
 	X(replacements, "worker_replacements_total", "counter",                           \
 	    "Workers that took the place of one that had died")                           \
-	X(frozen, "frozen_total", "counter",                                              \
+	X(hangs, "worker_hangs_total", "counter", "Workers that hung, and were killed")   \
+	X(freezes, "freezes_total", "counter",                                            \
 	    "Times that the guest has not flushed in time, though it promises to")        \
 	X(reads, "register_reads_total", "counter", "Register reads of the guest")        \
 	X(writes, "register_writes_total", "counter", "Register writes of the guest")     \

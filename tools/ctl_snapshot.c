@@ -93,6 +93,7 @@ static void parse_output(struct json_object *json, struct telemetry *telemetry)
 	output->refresh = get_number(json, "refresh_mhz");
 	output->flushes = get_number(json, "flushes");
 	output->frames = get_number(json, "frames");
+	output->on_since_ns = get_number(json, "on_since_ns");
 	output->last_flush_ns = get_number(json, "last_flush_ns");
 	output->last_frame_ns = get_number(json, "last_frame_ns");
 	parse_histogram(get(json, "intervals", json_type_object), &output->intervals);
@@ -115,7 +116,7 @@ static void parse_worker(struct json_object *json, struct telemetry *telemetry)
 	telemetry->workers = get_number(json, "workers");
 	telemetry->started_ns = get_number(json, "started_ns");
 	telemetry->busy_since_ns = get_number(json, "busy_since_ns");
-	telemetry->sandbox = get_number(json, "sandbox");
+	telemetry->gpu_since_ns = get_number(json, "gpu_since_ns");
 	for (size_t i = 0; i < length_of(list); i++)
 		if (!capset_parse(
 			json_object_get_string(json_object_array_get_idx(list, i)), &mask))
@@ -142,7 +143,8 @@ static void parse_device(
 	device->pid = (int)get_number(json, "pid");
 	device->deaths = get_number(json, "deaths");
 	device->replacements = get_number(json, "replacements");
-	device->frozen = get_number(json, "frozen");
+	device->hangs = get_number(json, "hangs");
+	device->freezes = get_number(json, "freezes");
 	device->reads = get_number(json, "reads");
 	device->writes = get_number(json, "writes");
 	device->kicks = get_number(json, "kicks");

@@ -19,7 +19,7 @@ struct ctl_device {
 	char trouble[512];    /* a sentence: what is wrong; empty: nothing */
 	char last_death[256]; /* a sentence; empty: none yet */
 	int pid;              /* of its worker; 0: none */
-	uint64_t deaths, replacements, frozen;
+	uint64_t deaths, hangs, replacements, freezes;
 	uint64_t reads, writes, kicks, interrupts; /* of registers; that gpudomd has passed on */
 	uint64_t resident_bytes;                   /* of the worker's processes; 0: not known */
 	struct telemetry telemetry;

@@ -16,7 +16,7 @@
 
 struct status_options {
 	const char *control_path, *guest;
-	bool json;
+	bool json, names;
 	uint64_t interval_usec;
 };
 
@@ -25,18 +25,20 @@ static const char help[] =
     "Shows the guests that gpudomd serves, or all about one (a name or a domain id).\n"
     "\n"
     "  --interval=SECONDS  that rates are taken from (0.5); 0: at once, without rates\n"
+    "  --names             the guests' names alone, a line each\n"
     "  --json              for scripts: what gpudomd says, see gpudom-control(7)\n"
     "  --control=PATH      gpudomd's socket (" CONTROL_PATH ")\n"
     "  --help\n"
     "\n"
     "Exit status: 0 done, 1 there is no such guest, 2 gpudomd cannot be reached, 3 wrong options.\n";
 
-enum { OPT_CONTROL = 256, OPT_INTERVAL, OPT_JSON, OPT_HELP };
+enum { OPT_CONTROL = 256, OPT_INTERVAL, OPT_JSON, OPT_NAMES, OPT_HELP };
 
 static const struct option long_options[] = {
 	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "interval", required_argument, NULL, OPT_INTERVAL },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "names", no_argument, NULL, OPT_NAMES },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
 };
@@ -58,6 +60,10 @@ static int status_parse(struct status_options *options, int argc, char **argv)
 		case OPT_JSON:
 			options->json = true;
 			break;
+		case OPT_NAMES:
+			options->names = true;
+			options->interval_usec = 0;
+			break;
 		case OPT_HELP:
 			fputs(help, stdout);
 			return 0;
@@ -74,6 +80,14 @@ static int status_parse(struct status_options *options, int argc, char **argv)
 	return -1;
 }
 
+static void status_print_name(const struct ctl_device *device)
+{
+	if (device->guest[0])
+		puts(device->guest);
+	else
+		printf("%u\n", device->domid);
+}
+
 static void status_print(const struct status_options *options, const struct ctl_snapshot *before,
     const struct ctl_snapshot *now)
 {
@@ -83,6 +97,11 @@ static void status_print(const struct status_options *options, const struct ctl_
 	if (options->json) {
 		puts(json_object_to_json_string_ext(
 		    now->json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else if (options->names) {
+		/* As completion would ask for them: a guest without a name by its id */
+		for (size_t i = 0; i < now->count; i++)
+			if (!i || now->devices[i].domid != now->devices[i - 1].domid)
+				status_print_name(&now->devices[i]);
 	} else if (options->guest) {
 		for (size_t i = 0; i < now->count; i++)
 			ctl_print_device(stdout, before, now, &now->devices[i], colours);

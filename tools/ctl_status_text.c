@@ -267,11 +267,12 @@ void ctl_print_device(FILE *out, const struct ctl_snapshot *before, const struct
 	ctl_format_bytes(device->resident_bytes, number);
 	print_line(out, "worker", "process %d, memory %s", device->pid, number);
 	print_ago(out, "started", now->now_ns, telemetry->started_ns);
-	print_line(out, "deaths", "%llu, replaced %llu times", (unsigned long long)device->deaths,
+	print_line(out, "deaths", "%llu (hung: %llu), replaced %llu times",
+	    (unsigned long long)device->deaths, (unsigned long long)device->hangs,
 	    (unsigned long long)device->replacements);
 	if (device->last_death[0])
 		print_line(out, "last death", "%s", device->last_death);
-	print_line(out, "frozen", "%llu times", (unsigned long long)device->frozen);
+	print_line(out, "frozen", "%llu times", (unsigned long long)device->freezes);
 	print_words(out, "capability sets", worker, "capsets");
 	print_words(out, "sandbox", worker, "sandbox");
 	print_words(out, "sandbox lacks", worker, "sandbox_lacks");

@@ -17,6 +17,9 @@ static const struct ctl_command {
 	{ "top", "show what guests do on their GPU now, again and again", ctl_top },
 	{ "screenshot", "write what is on a guest's screen as a PNG file", ctl_screenshot },
 	{ "metrics", "write all numbers for Prometheus", ctl_metrics },
+	{ "reset", "give a guest a new worker", ctl_reset },
+	{ "block", "take a guest's GPU away", ctl_block },
+	{ "unblock", "give it back", ctl_unblock },
 	{ "trace", "record what guests' requests go through, for Perfetto", ctl_trace },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

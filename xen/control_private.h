@@ -47,9 +47,23 @@ int control_run_log_level(struct control_call *call);
 
 int control_run_status(struct control_call *call);
 
+/* ---- control_actions.c ---- */
+
+int control_run_block(struct control_call *call);
+int control_run_unblock(struct control_call *call);
+int control_run_reset(struct control_call *call);
+
 /* ---- control_screen.c ---- */
 
 int control_run_screen(struct control_call *call);
+
+/* ---- control_trouble.c ---- */
+
+struct guest_device_status;
+
+/* What is wrong, at @now_ns (CLOCK_MONOTONIC), and what to do; empty: nothing. */
+void control_describe_trouble(
+    const struct guest_device_status *status, uint64_t now_ns, char *text, size_t size);
 
 /* ---- control_telemetry.c ---- */
 

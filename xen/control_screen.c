@@ -12,7 +12,6 @@
 #include "xen/control_private.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
-#include "xen/guest_device_summary.h"
 
 /*
  * Our own descriptor can write. The new one cannot, and nor can whoever opens it once more by
@@ -58,7 +57,7 @@ int control_run_screen(struct control_call *call)
 
 	if (!device)
 		return -EINVAL;
-	fd = guest_device_summary_screen(device);
+	fd = guest_device_screen(device);
 	if (fd < 0)
 		return control_fail(call, "no-screen",
 		    "this GPU shows its frames elsewhere (display in gpudom.conf), or nowhere");

@@ -9,27 +9,51 @@
 #include "xen/daemon.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
-#include "xen/guest_device_summary.h"
 
-static struct json_object *status_of_device(const struct guest_device *device)
+/* The numbers of the bits that are set. */
+static void add_outputs(struct json_object *object, const char *member, uint32_t outputs)
 {
-	const struct discovery_device *description = guest_device_description(device);
-	struct json_object *object = json_object_new_object();
-	struct guest_device_summary status;
+	struct json_object *list = json_object_new_array();
 
-	guest_device_summarise(device, &status);
-	control_add_number(object, "devid", description->devid);
-	control_add_text(object, "state", status.state);
-	control_add_text(object, "trouble", status.trouble);
-	json_object_object_add(object, "grants", json_object_new_boolean(description->grants));
+	for (int i = 0; i < 32; i++)
+		if (outputs & 1u << i)
+			json_object_array_add(list, json_object_new_int(i));
+	json_object_object_add(object, member, list);
+}
+
+static void add_health(struct json_object *object, const struct health_state *health)
+{
+	control_add_number(object, "deaths", health->deaths);
+	control_add_number(object, "hangs", health->hangs);
+	control_add_number(object, "replacements", health->replacements);
+	control_add_number(object, "freezes", health->freezes);
+	control_add_text(object, "last_death", health->last_end);
+}
+
+static struct json_object *status_of_device(const struct guest_device *device, uint64_t now_ns)
+{
+	struct json_object *object = json_object_new_object();
+	struct guest_device_status status;
+	char trouble[512];
+
+	guest_device_get_status(device, &status);
+	control_describe_trouble(&status, now_ns, trouble, sizeof(trouble));
+	control_add_number(object, "devid", status.devid);
+	control_add_text(
+	    object, "state", status.blocked ? "blocked" : guest_device_state_name(status.state));
+	control_add_text(object, "trouble", trouble);
+	json_object_object_add(
+	    object, "grants", json_object_new_boolean(guest_device_description(device)->grants));
+	json_object_object_add(object, "running", json_object_new_boolean(status.running));
 	control_add_number(object, "pid", (uint64_t)status.pid);
-	control_add_number(object, "deaths", status.deaths);
-	control_add_number(object, "replacements", status.replacements);
-	control_add_text(object, "last_death", status.last_death);
+	add_health(object, &status.health);
+	add_outputs(object, "frozen", status.frozen);
+	add_outputs(object, "lost", status.lost);
 	control_add_number(object, "reads", status.reads);
 	control_add_number(object, "writes", status.writes);
 	control_add_number(object, "kicks", status.kicks);
 	control_add_number(object, "interrupts", status.interrupts);
+	control_add_number(object, "log_lines", status.log_lines);
 	control_add_number(object, "log_suppressed", status.log_suppressed);
 	if (status.known)
 		json_object_object_add(
@@ -37,7 +61,7 @@ static struct json_object *status_of_device(const struct guest_device *device)
 	return object;
 }
 
-static struct json_object *status_of_guest(const struct guest *guest)
+static struct json_object *status_of_guest(const struct guest *guest, uint64_t now_ns)
 {
 	struct json_object *object = json_object_new_object(), *list = json_object_new_array();
 	const struct guest_device *device;
@@ -46,7 +70,7 @@ static struct json_object *status_of_guest(const struct guest *guest)
 	control_add_text(object, "name", guest_name(guest));
 	control_add_number(object, "domid", guest_domid(guest));
 	while ((device = guest_next_gpu(guest, &position)))
-		json_object_array_add(list, status_of_device(device));
+		json_object_array_add(list, status_of_device(device, now_ns));
 	json_object_object_add(object, "devices", list);
 	return object;
 }
@@ -55,17 +79,18 @@ int control_run_status(struct control_call *call)
 {
 	struct json_object *list = json_object_new_array();
 	const struct guest *guest = NULL;
+	uint64_t now_ns = telemetry_now();
 	unsigned position = 0;
 
 	if (json_object_object_get_ex(call->request, "guest", NULL)) {
 		guest = control_get_guest(call);
 		if (guest)
-			json_object_array_add(list, status_of_guest(guest));
+			json_object_array_add(list, status_of_guest(guest, now_ns));
 	} else {
 		while ((guest = daemon_next_guest(call->gpu_daemon, &position)))
-			json_object_array_add(list, status_of_guest(guest));
+			json_object_array_add(list, status_of_guest(guest, now_ns));
 	}
-	control_add_number(call->result, "now_ns", telemetry_now());
+	control_add_number(call->result, "now_ns", now_ns);
 	control_add_number(call->result, "started_ns", daemon_started_ns(call->gpu_daemon));
 	control_add_number(call->result, "pid", (uint64_t)getpid());
 	control_add_text(call->result, "version", GPUDOM_VERSION);

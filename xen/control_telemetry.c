@@ -5,6 +5,7 @@
 
 #include "backend/capset.h"
 #include "backend/telemetry.h"
+#include "tools/worker_sandbox.h"
 #include "xen/control_fields.h"
 #include "xen/control_private.h"
 
@@ -55,6 +56,34 @@ static void add_capsets(struct json_object *object, uint64_t mask)
 	json_object_object_add(object, "capsets", list);
 }
 
+/* What contains the worker, or what of that it lacks. */
+static void add_sandbox(struct json_object *object, const char *member, uint64_t bits)
+{
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} names[] = {
+		{ WORKER_SANDBOX_USER_NS, "user-namespace" },
+		{ WORKER_SANDBOX_MOUNT_NS, "mount-namespace" },
+		{ WORKER_SANDBOX_NET_NS, "network-namespace" },
+		{ WORKER_SANDBOX_IPC_NS, "ipc-namespace" },
+		{ WORKER_SANDBOX_PID_NS, "pid-namespace" },
+		{ WORKER_SANDBOX_UTS_NS, "uts-namespace" },
+		{ WORKER_SANDBOX_CGROUP_NS, "cgroup-namespace" },
+		{ WORKER_SANDBOX_EMPTY_ROOT, "empty-root" },
+		{ WORKER_SANDBOX_NO_CAPABILITIES, "no-capabilities" },
+		{ WORKER_SANDBOX_LIMITS, "limits" },
+		{ WORKER_SANDBOX_NO_NEW_PRIVILEGES, "no-new-privileges" },
+		{ WORKER_SANDBOX_SYSTEM_CALLS, "system-calls" },
+	};
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (bits & names[i].bit)
+			json_object_array_add(list, json_object_new_string(names[i].name));
+	json_object_object_add(object, member, list);
+}
+
 static void add_command(struct json_object *object, const struct telemetry_command *command)
 {
 	struct json_object *one = json_object_new_object();
@@ -93,6 +122,7 @@ static void add_outputs(struct json_object *object, const struct telemetry *tele
 		control_add_number(one, "refresh_mhz", output->refresh);
 		control_add_number(one, "flushes", output->flushes);
 		control_add_number(one, "frames", output->frames);
+		control_add_number(one, "on_since_ns", output->on_since_ns);
 		control_add_number(one, "last_flush_ns", output->last_flush_ns);
 		control_add_number(one, "last_frame_ns", output->last_frame_ns);
 		add_histogram(one, "intervals", &output->intervals);
@@ -108,7 +138,10 @@ struct json_object *control_describe_telemetry(const struct telemetry *telemetry
 	control_add_number(object, "workers", telemetry->workers);
 	control_add_number(object, "started_ns", telemetry->started_ns);
 	control_add_number(object, "busy_since_ns", telemetry->busy_since_ns);
+	control_add_number(object, "gpu_since_ns", telemetry->gpu_since_ns);
 	add_capsets(object, telemetry->capsets);
+	add_sandbox(object, "sandbox", telemetry->sandbox);
+	add_sandbox(object, "sandbox_lacks", ~telemetry->sandbox);
 	if (telemetry->command.number)
 		add_command(object, &telemetry->command);
 	add_fields(object, "counters", control_counters, telemetry);

@@ -10,8 +10,8 @@
 #include <systemd/sd-event.h>
 
 #include "backend/log.h"
-#include "backend/trace.h"
 #include "backend/telemetry.h"
+#include "backend/trace.h"
 #include "xen/discovery.h"
 #include "xen/guest_state.h"
 #include "xen/ioreq.h"
@@ -112,6 +112,7 @@ struct guest_device_status {
 	enum guest_device_state state;
 	enum guest_block blocked; /* with DEVICE_LOST */
 	bool running;             /* the guest's driver is up */
+	const char *complaint;    /* what the guest gets wrong, a static sentence; NULL: nothing */
 	pid_t pid;                /* of the worker; 0: none */
 	struct health_state health;
 	uint32_t frozen, lost;              /* outputs (bits): guest_signal.h */

@@ -222,6 +222,7 @@ static void all_numbers_survive_json(void **state)
 	before.workers = value++;
 	before.started_ns = value++;
 	before.busy_since_ns = value++;
+	before.gpu_since_ns = value++;
 	before.capsets = 1u << CAPSET_VIRGL | 1u << CAPSET_VENUS;
 	json_object_object_add(device, "worker", control_describe_telemetry(&before));
 	assert_int_equal(ctl_snapshot_parse(&snapshot, status), 0);

@@ -7,7 +7,7 @@
 #include "tests/xen/control_rig.h"
 #include "tools/ctl.h"
 #include "xen/guest.h"
-#include "xen/guest_device_summary.h"
+#include "xen/guest_device.h"
 
 static unsigned open_descriptors(void)
 {
@@ -27,7 +27,7 @@ static int screen_of(struct rig *rig)
 	struct guest *guest = daemon_next_guest(rig->gpu_daemon, &position);
 
 	position = 0;
-	return guest_device_summary_screen(guest_next_gpu(guest, &position));
+	return guest_device_screen(guest_next_gpu(guest, &position));
 }
 
 /* A picture in which each pixel tells where it is, with a cursor over its lower right corner. */

@@ -431,6 +431,92 @@ static void who_may_connect(void **state)
 	assert_int_equal(status.st_gid, getgid());
 }
 
+/* --------------------------------------------------------------- what it does */
+
+/* Of the guest's GPU: a member of its status. */
+static void assert_status(struct rig *rig, const char *member, const char *words)
+{
+	struct json_object *answer, *object;
+	struct peer peer;
+
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}");
+	object = json_object_object_get(json_object_object_get(answer, "result"), "guests");
+	object = json_object_object_get(json_object_array_get_idx(object, 0), "devices");
+	object = json_object_array_get_idx(object, 0);
+	if (*words ? !strstr(get_text(object, member), words) : *get_text(object, member))
+		fail_msg("%s is '%s', not '%s'", member, get_text(object, member), words);
+	json_object_put(answer);
+	peer_close(&peer);
+}
+
+static void a_guest_is_blocked_and_unblocked(void **state)
+{
+	const char *const block[] = { "block", argument, "clock", NULL };
+	const char *const unblock[] = { "unblock", argument, "--json", "2", NULL };
+	const char *const reset[] = { "reset", argument, "clock", NULL };
+	struct rig *rig = *state;
+	char output[4096];
+
+	start_guest(rig);
+	bring_up(rig);
+	assert_served(rig, 0, 0x11);
+	assert_status(rig, "state", "serving");
+	assert_status(rig, "trouble", "");
+	assert_int_equal(run_command(rig, ctl_block, block, output, sizeof(output)), 0);
+	assert_memory_equal(output, "guest clock is blocked: ", 24);
+	WAIT_FOR(rig, rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	forget_mapped();
+	assert_status(rig, "state", "blocked");
+	assert_status(rig, "trouble", "'gpudomctl unblock clock'");
+	assert_int_equal(run_command(rig, ctl_reset, reset, output, sizeof(output)), 1);
+	assert_non_null(strstr(output, "'gpudomctl unblock'"));
+	assert_int_equal(run_command(rig, ctl_unblock, unblock, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "\"text\":\"guest clock is not blocked (any more)."));
+	bring_up(rig);
+	assert_served(rig, 0, 0x22);
+	assert_status(rig, "state", "serving");
+	assert_status(rig, "trouble", "");
+}
+
+static void a_guest_gets_a_new_worker(void **state)
+{
+	const char *const reset[] = { "reset", argument, "--device=0", "clock", NULL };
+	const char *const other[] = { "reset", argument, "--device=1", "clock", NULL };
+	struct rig *rig = *state;
+	char output[4096];
+	int pid;
+
+	start_guest(rig);
+	bring_up(rig);
+	assert_served(rig, 0, 0x11);
+	pid = fake_gntdev->worker_pid;
+	assert_int_equal(run_command(rig, ctl_reset, other, output, sizeof(output)), 1);
+	assert_string_equal(output, "gpudomctl: guest clock has no such GPU\n");
+	assert_int_equal(run_command(rig, ctl_reset, reset, output, sizeof(output)), 0);
+	assert_memory_equal(output, "guest clock gets a new worker: ", 31);
+	WAIT_FOR(rig, fake_gntdev->worker_pid != pid && daemon_served(rig->gpu_daemon) == 1);
+	forget_mapped();
+	assert_served(rig, 0, 0x22);
+	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 0xf);
+}
+
+static void wrong_options_are_told(void **state)
+{
+	const char *const nobody[] = { "block", argument, NULL };
+	const char *const two[] = { "reset", argument, "a", "b", NULL };
+	const char *const option[] = { "unblock", "--colour", "a", NULL };
+	struct rig *rig = *state;
+	char output[4096];
+
+	assert_int_equal(run_command(rig, ctl_block, nobody, output, sizeof(output)), 3);
+	assert_string_equal(output, "gpudomctl block: which guest? A name, or a domain id.\n");
+	assert_int_equal(run_command(rig, ctl_reset, two, output, sizeof(output)), 3);
+	assert_string_equal(output, "gpudomctl reset: what is 'b'?\n");
+	assert_int_equal(run_command(rig, ctl_unblock, option, output, sizeof(output)), 3);
+	assert_non_null(strstr(output, "Try 'gpudomctl unblock --help'."));
+}
+
 /* ---------------------------------------------------------- gpudomctl's side */
 
 static void gpudomctl_asks_for_the_status(void **state)
@@ -439,6 +525,7 @@ static void gpudomctl_asks_for_the_status(void **state)
 	const char *const one[] = { "status", argument, "clock", NULL };
 	const char *const wrong[] = { "status", argument, "clack", NULL };
 	const char *const json[] = { "status", argument, "--json", NULL };
+	const char *const names[] = { "status", argument, "--names", NULL };
 	struct json_object *object;
 	struct rig *rig = *state;
 	char output[16384];
@@ -456,6 +543,8 @@ static void gpudomctl_asks_for_the_status(void **state)
 	assert_int_equal(run_command(rig, ctl_status, wrong, output, sizeof(output)), 1);
 	assert_string_equal(output, "gpudomctl: gpudomd serves no guest 'clack'\n"
 				    "There are: clock (domain 2).\n");
+	assert_int_equal(run_command(rig, ctl_status, names, output, sizeof(output)), 0);
+	assert_string_equal(output, "clock\n");
 	assert_int_equal(run_command(rig, ctl_status, json, output, sizeof(output)), 0);
 	object = json_tokener_parse(output);
 	assert_int_equal(get_number(object, "pid"), getpid());
@@ -551,6 +640,9 @@ int main(int argc, char **argv)
 		CONTROL_TEST(a_predecessors_socket_is_replaced),
 		CONTROL_TEST(what_is_no_socket_stays),
 		CONTROL_TEST(who_may_connect),
+		CONTROL_TEST(a_guest_is_blocked_and_unblocked),
+		CONTROL_TEST(a_guest_gets_a_new_worker),
+		CONTROL_TEST(wrong_options_are_told),
 		CONTROL_TEST(gpudomctl_asks_for_the_status),
 		CONTROL_TEST(gpudomctl_says_that_gpudomd_is_not_there),
 		CONTROL_TEST(gpudomctl_shows_pages_and_metrics),

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands that change something: "block", "unblock", "reset". Each answer says, in
+ * "text", what has happened. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/log.h"
+#include "xen/control_private.h"
+#include "xen/daemon.h"
+#include "xen/guest.h"
+#include "xen/guest_device.h"
+
+/* ---------------------------------------------------------------------- guests */
+
+struct action {
+	int (*run)(struct guest_device *device);
+	const char *name;
+	const char *done; /* what has happened to the guest */
+};
+
+static int action_fail(struct control_call *call, const struct action *action,
+    const struct guest *guest, const struct guest_device *device, int error)
+{
+	const unsigned devid = guest_device_description(device)->devid;
+	const char *title = guest_title(guest), *name = action->name;
+
+	switch (error) {
+	case -EAGAIN:
+		return control_fail(call, "busy",
+		    "%s, GPU %u: a worker is on its way; try to %s it again in a moment", title,
+		    devid, name);
+	case -EPERM:
+		return control_fail(call, "blocked",
+		    "%s, GPU %u is blocked: 'gpudomctl unblock' lets it go on", title, devid);
+	case -ENODEV:
+		return control_fail(call, "no-worker",
+		    "%s, GPU %u: there is no worker; the guest must reset its GPU, or be started anew",
+		    title, devid);
+	default:
+		return control_fail(
+		    call, "failed", "%s, GPU %u: %s", title, devid, strerror(-error));
+	}
+}
+
+/* On the GPU that member "device" names, or all of the guest. */
+static int control_act(struct control_call *call, const struct action *action)
+{
+	struct guest *guest = control_get_guest(call);
+	struct guest_device *device;
+	unsigned position = 0;
+	char text[256];
+	int64_t devid;
+
+	if (!guest || control_get_number(call, "device", 0, UINT32_MAX, -1, &devid))
+		return -EINVAL;
+	if (devid >= 0 && !control_get_device(call))
+		return -EINVAL;
+	while ((device = guest_next_gpu(guest, &position))) {
+		int error;
+
+		if (devid >= 0 && guest_device_description(device)->devid != devid)
+			continue;
+		error = action->run(device);
+		if (error)
+			return action_fail(call, action, guest, device, error);
+	}
+	log_info(
+	    "%s: %s, as somebody asked on the control socket", guest_title(guest), action->name);
+	snprintf(text, sizeof(text), "%s %s", guest_title(guest), action->done);
+	control_add_text(call->result, "text", text);
+	return 0;
+}
+
+int control_run_block(struct control_call *call)
+{
+	static const struct action block = {
+		.run = guest_device_block,
+		.name = "block",
+		.done =
+		    "is blocked: no worker serves it, and it is told that its GPU needs a reset. "
+		    "'gpudomctl unblock' lets it go on.",
+	};
+
+	return control_act(call, &block);
+}
+
+int control_run_unblock(struct control_call *call)
+{
+	static const struct action unblock = {
+		.run = guest_device_unblock,
+		.name = "unblock",
+		.done =
+		    "is not blocked (any more). A new worker starts when it next resets its GPU, "
+		    "as when it boots; what its workers died of is forgotten.",
+	};
+
+	return control_act(call, &unblock);
+}
+
+int control_run_reset(struct control_call *call)
+{
+	static const struct action reset = {
+		.run = guest_device_reset_worker,
+		.name = "reset",
+		.done =
+		    "gets a new worker: what is 2D comes back by itself, programs that use 3D lose "
+		    "their contexts.",
+	};
+
+	return control_act(call, &reset);
+}
