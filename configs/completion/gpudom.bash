@@ -37,6 +37,7 @@ _gpudom()
 			;;
 		status | top | screenshot | trace | reset | block | unblock)
 			help=$(_gpudom_guests "$1")
+			[[ ${COMP_WORDS[1]} != trace || $COMP_CWORD -gt 2 ]] || help+=' on save off'
 			;;
 		*) return ;;
 		esac
