@@ -12,6 +12,7 @@
 #include "backend/log.h"
 #include "tools/ctl.h"
 #include "tools/doctor_gpu.h"
+#include "tools/doctor_user.h"
 #include "xen/doctor.h"
 #include "xen/doctor_probe.h"
 #include "xen/worker_process.h"
@@ -212,6 +213,8 @@ int ctl_doctor(int argc, char **argv)
 	doctor_probe(&facts);
 	if (facts.xen)
 		doctor_gpu_probe(&facts, options.verbose);
+	if (facts.xen)
+		doctor_user_probe(&facts);
 	count = doctor_examine(&facts, findings);
 	if (options.json)
 		print_json(findings, count);

@@ -19,7 +19,8 @@ static DIAGNOSIS(flask, "FLASK refuses it (see \"avc: denied\" in xl dmesg)",
     "see configs/xl)");
 static DIAGNOSIS(no_ioreq, "The hypervisor has no IOREQ servers",
     "on Arm, build Xen with CONFIG_EXPERT and CONFIG_IOREQ_SERVER");
-static DIAGNOSIS(no_permission, "Only root may do this", "run it as root in the driver domain");
+static DIAGNOSIS(no_permission, "This user may not do this",
+    "run it as user gpudom, whom configs/udev/70-gpudom.rules lets do it, or as root");
 static DIAGNOSIS(no_gntdev, "There is no grant device",
     "the driver domain's kernel needs CONFIG_XEN_GNTDEV (module xen-gntdev)");
 static DIAGNOSIS(no_privcmd, "This is no Xen domain, or its kernel lacks CONFIG_XEN_PRIVCMD",

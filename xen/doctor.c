@@ -394,6 +394,9 @@ static const struct {
 	{ "gpudomd", check_gpudomd },
 	{ "restart", check_restart },
 	{ "control", check_control },
+	{ "user", doctor_check_user },
+	{ "sandbox", doctor_check_sandbox },
+	{ "cgroups", doctor_check_cgroups },
 	{ "guests", doctor_check_guests },
 };
 

@@ -90,6 +90,15 @@ struct doctor_facts {
 	const char *worker_path;
 	int worker; /* may it be executed? */
 
+	/* Who runs it, and what contains its workers. */
+	bool user_exists; /* is there a user gpudom? */
+	char user[32];    /* of the running gpudomd, or of the one to come; empty: root */
+	char denied[160]; /* which of Xen's devices the user may not open; empty: none */
+	bool seccomp;     /* can the kernel limit system calls? */
+	int namespaces;   /* of making namespaces as that user */
+	char namespaces_missing[160]; /* those that the kernel does not have */
+	int cgroup;                   /* of making control groups; -ENOENT: there is no version 2 */
+
 	/* The GPU. */
 	char render_node[128]; /* the first in /dev/dri; empty: none */
 	char card[128];        /* the first that could have screens; empty: none */

@@ -25,4 +25,7 @@ void doctor_cure(struct doctor_finding *finding, const char *format, ...)
 doctor_check doctor_check_render_node, doctor_check_opengl, doctor_check_screen;
 doctor_check doctor_check_grant_frames, doctor_check_maptrack_frames, doctor_check_guests;
 
+/* doctor_checks_user.c */
+doctor_check doctor_check_user, doctor_check_sandbox, doctor_check_cgroups;
+
 #endif

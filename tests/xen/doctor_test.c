@@ -36,6 +36,9 @@ static struct doctor_facts healthy(void)
 		.status = "ready",
 		.pid = 42,
 		.kept = DOCTOR_YES,
+		.user_exists = true,
+		.user = "gpudom",
+		.seccomp = true,
 		.config_path = "/etc/gpudom/gpudom.conf",
 		.config = &no_config,
 		.worker_path = "/usr/bin/gpudom-worker",
@@ -124,7 +127,49 @@ static void test_privcmd(void **state)
 	assert_found(&facts, "privcmd", DOCTOR_FAILED, "xen-privcmd");
 	assert_found(&facts, "eventfds", DOCTOR_UNKNOWN, "privcmd");
 	facts.privcmd = -EACCES;
-	assert_found(&facts, "privcmd", DOCTOR_FAILED, "as root");
+	assert_found(&facts, "privcmd", DOCTOR_FAILED, "70-gpudom.rules");
+}
+
+static void test_user(void **state)
+{
+	struct doctor_facts facts = healthy();
+
+	assert_found(&facts, "user", DOCTOR_OK, "runs as user gpudom");
+	strcpy(facts.denied, "/dev/xen/gntdev");
+	assert_found(&facts, "user", DOCTOR_FAILED, "gpudom may not open /dev/xen/gntdev");
+	strcpy(facts.user, "");
+	assert_found(&facts, "user", DOCTOR_WARNING, "runs as root");
+	facts.pid = 0;
+	facts.user_exists = false;
+	assert_found(&facts, "user", DOCTOR_WARNING, "systemd-sysusers");
+}
+
+static void test_sandbox(void **state)
+{
+	struct doctor_facts facts = healthy();
+
+	assert_found(&facts, "sandbox", DOCTOR_OK, "namespaces");
+	strcpy(facts.namespaces_missing, "a pid namespace");
+	assert_found(&facts, "sandbox", DOCTOR_WARNING, "lack a pid namespace");
+	facts.namespaces = -EPERM;
+	assert_found(&facts, "sandbox", DOCTOR_WARNING, "Operation not permitted");
+	assert_found(&facts, "sandbox", DOCTOR_WARNING, "max_user_namespaces");
+	facts.namespaces = DOCTOR_UNTRIED;
+	assert_found(&facts, "sandbox", DOCTOR_UNKNOWN, "root");
+	facts.seccomp = false;
+	assert_found(&facts, "sandbox", DOCTOR_FAILED, "CONFIG_SECCOMP_FILTER");
+}
+
+static void test_cgroups(void **state)
+{
+	struct doctor_facts facts = healthy();
+
+	facts.cgroup = -ENOENT;
+	assert_found(&facts, "cgroups", DOCTOR_WARNING, "cgroup2");
+	facts.cgroup = -EACCES;
+	assert_found(&facts, "cgroups", DOCTOR_WARNING, "Delegate=");
+	facts.cgroup = DOCTOR_UNTRIED;
+	assert_found(&facts, "cgroups", DOCTOR_UNKNOWN, "while gpudomd runs");
 }
 
 static void test_ioreq_server(void **state)
@@ -446,6 +491,9 @@ int main(void)
 		cmocka_unit_test(test_healthy),
 		cmocka_unit_test(test_domain),
 		cmocka_unit_test(test_privcmd),
+		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_sandbox),
+		cmocka_unit_test(test_cgroups),
 		cmocka_unit_test(test_ioreq_server),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_devices),

@@ -16,6 +16,8 @@ in_domain() {
 	domain=$1
 	shift
 	wait_until 120 booted "$domain"
+	# Its init is not one of a distribution.
+	[ "$domain" != gpudom ] || run_in gpudom 60 'pgrep systemd-udevd || /usr/lib/systemd/systemd-udevd --daemon'
 	run_in "$domain" 400 "cd /share; for f in $*; do sh walk/\$f; echo walk-status \$f \$?; done"
 	tr -d '\r' <"/tmp/$domain.out" >"/share/out/$1.out"
 	for f; do
@@ -57,12 +59,14 @@ done
 for c in /usr/share/doc/gpudom/examples/xl/*.cfg; do
 	check "xl understands ${c##*/}" sh -c "xl create -n $c >/dev/null"
 done
-for c in xenstore privcmd ioreq-server policy event-channels grants dma-bufs eventfds; do
+for c in xenstore privcmd ioreq-server policy event-channels grants dma-bufs eventfds user sandbox; do
 	check "the doctor sees no fault in $c" found "$first" "^ok *$c "
 done
 check "the doctor says that gpudomd does not run yet" found "$first" '^warning *gpudomd '
 check "the doctor sees, later, that gpudomd serves" found "$last" '^ok *gpudomd '
 check "... that somebody keeps its descriptors" found "$last" '^ok *restart '
+check "... as user gpudom" found "$last" '^ok *user *gpudomd runs as user gpudom'
+check "... with a control group for each worker" found "$last" '^ok *cgroups '
 check "... and the guest" found "$last" '^ok *guests *guest (domain [0-9]*, device 0) is served'
 check "the picture shows the guest's console" run_in gpudom 30 \
 	"/share/bin/check_png /var/lib/gpudom/guest/scanout-0.png 1024x600 'drawn>50'"
