@@ -69,6 +69,6 @@ check "... as user gpudom" found "$last" '^ok *user *gpudomd runs as user gpudom
 check "... with a control group for each worker" found "$last" '^ok *cgroups '
 check "... and the guest" found "$last" '^ok *guests *guest (domain [0-9]*, device 0) is served'
 check "the picture shows the guest's console" run_in gpudom 30 \
-	"/share/bin/check_png /var/lib/gpudom/guest/scanout-0.png 1024x600 'drawn>50'"
+	"/share/bin/check_png /share/picture.png 1024x600 'drawn>50'"
 check "FLASK has refused nothing, also to the doctor" sh -c '! xl dmesg | grep "avc: *denied"'
 run_in gpudom 10 'cat /var/log/gpudomd.log' && cp /tmp/gpudom.out /share/out/gpudomd.log
