@@ -22,7 +22,8 @@ _Static_assert(GRANT_QUEUE_SIZE_MAX == VIRTQUEUE_SIZE_MAX, "room for each head")
 struct relay_given {
 	uint16_t head;
 	bool resubmitted; /* a predecessor had taken it */
-	uint64_t end;     /* of its bytes, in those of all requests since the start */
+	uint32_t copied;
+	uint64_t end; /* of its bytes, in those of all requests since the start */
 };
 
 /* Where the answer to a head goes. */
@@ -122,7 +123,9 @@ static uint32_t relay_copied(const struct grant_relay *relay)
 {
 	uint64_t size = relay->chain.readable_size;
 
-	return size <= relay->request_bytes ? (uint32_t)size : HEADER_BYTES;
+	if (size > relay->request_bytes && size > HEADER_BYTES)
+		return HEADER_BYTES;
+	return (uint32_t)size;
 }
 
 /* Remembers where the answer goes. */
@@ -198,6 +201,7 @@ static int relay_add(struct grant_relay *relay)
 	*given = (struct relay_given){
 		.head = relay->chain.head,
 		.resubmitted = relay->left_resubmitted,
+		.copied = copied,
 		.end = relay->bytes_end,
 	};
 	return 1;
@@ -240,16 +244,12 @@ static void relay_read(struct grant_relay *relay)
 	if (memory_read(relay->memory, to, pieces, relay->piece_count) == 0)
 		return;
 	for (uint32_t i = 0; i < relay->batch_count; i++) {
-		struct grant_request *request = relay_request(relay, relay->given + i);
 		uint32_t number = relay->given + i;
 
-		to = relay->shared->bytes + relay_given(relay, number)->end % relay->bytes_size;
-		/* The end of all lies at 0. */
-		if (to == relay->shared->bytes)
-			to += relay->bytes_size;
-		request->unreadable = memory_read(relay->memory, to - request->copied, pieces,
-					  relay->piece_counts[i]) < 0;
+		relay_request(relay, number)->unreadable =
+		    memory_read(relay->memory, to, pieces, relay->piece_counts[i]) < 0;
 		pieces += relay->piece_counts[i];
+		to += relay_given(relay, number)->copied;
 	}
 }
 
@@ -320,25 +320,24 @@ static void relay_give(struct grant_relay *relay)
 
 /* ------------------------------------------------------------------- answers */
 
-static bool relay_push(struct grant_relay *relay, const struct grant_pushed *answer)
+static bool relay_push(struct grant_relay *relay, uint32_t number, uint32_t written)
 {
 	struct relay_head *head;
-	uint32_t written = answer->written;
 
-	if (answer->head >= relay->queue.config.size || !relay->heads[answer->head].given ||
+	if (number >= relay->queue.config.size || !relay->heads[number].given ||
 	    written > GRANT_ANSWER_MAX) {
 		relay_break(relay, "the worker answers what it was not asked");
 		return false;
 	}
-	head = &relay->heads[answer->head];
+	head = &relay->heads[number];
 	head->given = false;
 	if (written > head->size)
 		written = (uint32_t)head->size;
 	/* A buffer that cannot be written is the driver's fault, and logged. */
 	if (written && memory_write_later(relay->memory, head->writable, head->count,
-			   relay->shared->answers[answer->head], written) < 0)
+			   relay->shared->answers[number], written) < 0)
 		written = 0;
-	virtqueue_push(&relay->queue, (uint16_t)answer->head, written);
+	virtqueue_push(&relay->queue, (uint16_t)number, written);
 	return true;
 }
 
@@ -355,10 +354,12 @@ static void relay_take(struct grant_relay *relay)
 		return;
 	}
 	while (relay->pushed != pushed) {
-		const struct grant_pushed answer =
-		    relay->shared->answered[relay->pushed++ % relay->queue.config.size];
+		const struct grant_pushed *answer =
+		    &relay->shared->answered[relay->pushed++ % relay->queue.config.size];
 
-		if (!relay_push(relay, &answer))
+		/* Once: it may be changing. */
+		if (!relay_push(relay, __atomic_load_n(&answer->head, __ATOMIC_RELAXED),
+			__atomic_load_n(&answer->written, __ATOMIC_RELAXED)))
 			break;
 	}
 	/* Who sees the answers may look at what they have cost. */
@@ -476,6 +477,7 @@ uint16_t grant_relay_stop(struct grant_relay *relay, uint32_t popped)
 
 		if (!given->resubmitted && relay->heads[given->head].given)
 			virtqueue_unpop(&relay->queue, given->head);
+		relay->heads[given->head].given = false;
 	}
 	virtqueue_stop(&relay->queue);
 	return relay->queue.last_avail;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,7 +30,7 @@
 #define INSERTIONS_MAX 8
 
 struct test {
-	struct broker_rig rig;
+	struct broker_rig rig = { 0 };
 	uint8_t *shared;
 };
 
@@ -413,6 +415,141 @@ static void a_list_that_changes(void **state)
 	assert_serves(test);
 }
 
+/* ------------------------------------------------------------------- queues */
+
+/* Rings in the pages of references @first, @first + 1, @first + 2. */
+static struct grant_question queue_question(uint32_t first, uint32_t fds)
+{
+	return (struct grant_question){
+		.type = GRANT_START,
+		.queue = {
+			.size = 8,
+			.fds = fds,
+			.desc = MEMORY_GRANT_ADDRESS | (uint64_t)first << 12,
+			.avail = MEMORY_GRANT_ADDRESS | (uint64_t)(first + 1) << 12,
+			.used = MEMORY_GRANT_ADDRESS | (uint64_t)(first + 2) << 12,
+		},
+	};
+}
+
+static int ask_queue(
+    struct test *test, const struct grant_question *question, const int *fds, size_t fd_count)
+{
+	int got_fds[GRANT_FDS_MAX], error;
+	struct grant_answer answer;
+	size_t got = GRANT_FDS_MAX;
+
+	error = grant_send(test->rig.socket, question, sizeof(*question), fds, fd_count);
+	if (error)
+		return error;
+	if (grant_receive(test->rig.socket, &answer, sizeof(answer), got_fds, &got, true) != 1)
+		return -ENOTCONN;
+	for (size_t i = 0; i < got; i++)
+		close(got_fds[i]);
+	assert_int_equal(
+	    got, !answer.error && question->type == GRANT_START ? GRANT_QUEUE_ANSWER_FDS : 0);
+	return answer.error;
+}
+
+static void queues_in_memory_of_others(void **state)
+{
+	struct test *test = *state;
+	int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct grant_question q = queue_question(200, GRANT_QUEUE_KICK);
+
+	assert_int_equal(ask_queue(test, &q, &kick, 1), -EFAULT);
+	q = queue_question(100, GRANT_QUEUE_KICK);
+	q.queue.used = MEMORY_GRANT_ADDRESS | UINT64_C(202) << 12;
+	assert_int_equal(ask_queue(test, &q, &kick, 1), -EFAULT);
+	q.queue.used = 0x12345000;
+	assert_int_equal(ask_queue(test, &q, &kick, 1), -EFAULT);
+	assert_int_equal(fake_gntdev->inserted, 0);
+	/* And what the driver's descriptors say of another guest's pages is not read. */
+	q = queue_question(100, GRANT_QUEUE_KICK);
+	memset(fake_gntdev_memory, 0, 3 * PAGE);
+	assert_int_equal(ask_queue(test, &q, &kick, 1), 0);
+	assert_int_equal(fake_gntdev->inserted, 3);
+	close(kick);
+	assert_serves(test);
+}
+
+static void descriptors_that_are_no_eventfds(void **state)
+{
+	struct test *test = *state;
+	int pair[2], good = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int bad[] = { eventfd(0, EFD_CLOEXEC), memfd_create("file", MFD_CLOEXEC), -1, -1,
+		epoll_create1(EPOLL_CLOEXEC) };
+	struct grant_question q = queue_question(100, GRANT_QUEUE_KICK | GRANT_QUEUE_CALL);
+	unsigned before;
+
+	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
+	bad[2] = pair[0];
+	bad[3] = pair[1];
+	memset(fake_gntdev_memory, 0, 3 * PAGE);
+	before = count_fds(test->rig.pid);
+	for (unsigned i = 0; i < 5; i++) {
+		const int kicks[] = { bad[i], good }, calls[] = { good, bad[i] };
+
+		assert_true(ask_queue(test, &q, kicks, 2) < 0);
+		assert_true(ask_queue(test, &q, calls, 2) < 0);
+	}
+	/* Fewer than it says */
+	assert_int_equal(ask_queue(test, &q, &good, 1), -EBADF);
+	assert_int_equal(ask_queue(test, &q, NULL, 0), -EBADF);
+	q.queue.fds = 0;
+	assert_int_equal(ask_queue(test, &q, &good, 1), -EBADF);
+	q.queue.fds = UINT32_MAX;
+	assert_int_equal(ask_queue(test, &q, &good, 1), -EBADF);
+	assert_int_equal(count_fds(test->rig.pid), before);
+	assert_int_equal(fake_gntdev->inserted, 0);
+	for (unsigned i = 0; i < 5; i++)
+		close(bad[i]);
+	close(good);
+	assert_serves(test);
+}
+
+static void queues_again_and_again(void **state)
+{
+	struct test *test = *state;
+	int fds[] = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	struct grant_question q = queue_question(100, GRANT_QUEUE_KICK | GRANT_QUEUE_CALL);
+	struct grant_question stop = { .type = GRANT_STOP };
+	struct grant_question change = { .type = GRANT_FDS, .queue.fds = GRANT_QUEUE_KICK };
+	unsigned before = count_fds(test->rig.pid);
+	int device = gntdev_open();
+
+	memset(fake_gntdev_memory, 0, 3 * PAGE);
+	assert_int_equal(ask_queue(test, &stop, NULL, 0), -ENOENT);
+	assert_int_equal(ask_queue(test, &change, fds, 1), -ENOENT);
+	for (unsigned i = 0; i < 500; i++) {
+		q.index = stop.index = change.index = i % GRANT_QUEUES_MAX;
+		assert_int_equal(ask_queue(test, &q, fds, 2), 0);
+		assert_int_equal(ask_queue(test, &q, fds, 2), -EBUSY);
+		assert_int_equal(ask_with(test, GRANT_DEVICE, DOMID, 0, &device, 1, NULL), -EBUSY);
+		assert_int_equal(ask_queue(test, &change, fds, 1), 0);
+		assert_int_equal(ask_queue(test, &change, NULL, 0), -EBADF);
+		change.queue.fds = GRANT_QUEUE_CALL;
+		assert_int_equal(ask_queue(test, &change, &fds[1], 1), 0);
+		change.queue.fds = GRANT_QUEUE_KICK;
+		assert_int_equal(write(fds[0], &(uint64_t){ 1 }, 8), 8);
+		assert_int_equal(ask_queue(test, &stop, NULL, 0), 0);
+		assert_int_equal(ask_queue(test, &stop, NULL, 0), -ENOENT);
+	}
+	q.index = GRANT_QUEUES_MAX;
+	assert_int_equal(ask_queue(test, &q, fds, 2), -EINVAL);
+	q.index = UINT64_MAX;
+	assert_int_equal(ask_queue(test, &q, fds, 2), -EINVAL);
+	stop.index = UINT64_MAX;
+	assert_int_equal(ask_queue(test, &stop, NULL, 0), -ENOENT);
+	assert_int_equal(count_fds(test->rig.pid), before);
+	assert_int_equal(fake_gntdev->inserted, 0);
+	close(device);
+	close(fds[0]);
+	close(fds[1]);
+	assert_serves(test);
+}
+
 /* ------------------------------------------------------------------- the worker's side */
 
 static void without_a_monitor(void **state)
@@ -429,7 +566,7 @@ static void without_a_monitor(void **state)
 static void what_the_monitor_did_ends_with_it(void **state)
 {
 	const struct gntdev_run run = { .first = 100, .count = 4 };
-	struct broker_rig rig;
+	struct broker_rig rig = { 0 };
 	struct gntdev_map map;
 	int fd;
 
@@ -469,6 +606,9 @@ int main(void)
 		TEST(descriptors_nobody_asked_for),
 		TEST(a_flood),
 		TEST(a_list_that_changes),
+		TEST(queues_in_memory_of_others),
+		TEST(descriptors_that_are_no_eventfds),
+		TEST(queues_again_and_again),
 		cmocka_unit_test(without_a_monitor),
 		cmocka_unit_test(what_the_monitor_did_ends_with_it),
 	};
