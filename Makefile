@@ -115,7 +115,8 @@ $(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
 # The worker as a guest would have it that has taken it over (tests/compromised/compromised.h): the
 # same objects, with functions in front of some. Never installed.
 compromised_sources := $(wildcard tests/compromised/*.c)
-compromised_wraps := worker_options_parse worker_monitor_start worker_sandbox_seal soft_create virgl_create
+compromised_wraps := worker_options_parse worker_monitor_start worker_sandbox_seal soft_create \
+	$(if $(filter 1,$(WITH_VIRGL)),virgl_create)
 compromised: $(BUILD)/gpudom-worker-compromised
 $(BUILD)/gpudom-worker-compromised: $(call objects,$(main-gpudom-worker) $(compromised_sources)) $(LIB)
 	$(call say,LD)
@@ -274,6 +275,7 @@ help:
 	@echo 'make               build gpudomd, gpudom-keeper, gpudom-worker, gpudom-bench into $(BUILD)'
 	@echo 'make demo          a stock guest under QEMU draws through gpudom; demo.png'
 	@echo 'make xen-demo      the same on a real Xen (emulated), in a driver domain; xen-demo.png'
+	@echo 'make compromised   a worker that a guest has taken over, for trying the sandbox'
 	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
 	@echo 'make system-test   the tests on a real Xen'
 	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'

@@ -49,10 +49,10 @@ static const uint32_t grants[] = {
 static int add_conditions(scmp_filter_ctx filter, const struct monitor_seccomp_options *options)
 {
 	/* No core of the monitor beside the renderer's */
-	const struct scmp_arg_cmp limits[] = { SCMP_CMP64(0, SCMP_CMP_EQ, 0),
-		SCMP_CMP64(1, SCMP_CMP_EQ, RLIMIT_CORE) };
-	const struct scmp_arg_cmp no_address = SCMP_CMP64(4, SCMP_CMP_EQ, 0);
-	const struct scmp_arg_cmp local = SCMP_CMP64(0, SCMP_CMP_EQ, AF_UNIX);
+	const struct scmp_arg_cmp limits[] = { SECCOMP_LIST_IS(0, 0),
+		SECCOMP_LIST_IS(1, RLIMIT_CORE) };
+	const struct scmp_arg_cmp no_address = SECCOMP_LIST_IS(4, 0);
+	const struct scmp_arg_cmp local = SECCOMP_LIST_IS(0, AF_UNIX);
 	int r = seccomp_list_guard(filter);
 
 	if (r == 0)

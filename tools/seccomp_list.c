@@ -163,7 +163,7 @@ int seccomp_list_add(scmp_filter_ctx filter, uint32_t action, const char *name, 
 int seccomp_list_allow_if(
     scmp_filter_ctx filter, const char *name, unsigned n, uint64_t mask, uint64_t value)
 {
-	const struct scmp_arg_cmp argument = SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value);
+	const struct scmp_arg_cmp argument = SECCOMP_LIST_BITS(n, mask, value);
 
 	return seccomp_list_add(filter, SCMP_ACT_ALLOW, name, 1, &argument);
 }
@@ -179,8 +179,8 @@ int seccomp_list_allow(scmp_filter_ctx filter, const char *const *names, size_t 
 
 int seccomp_list_guard(scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp sigsys = SCMP_CMP64(0, SCMP_CMP_EQ, SIGSYS);
-	const struct scmp_arg_cmp other = SCMP_CMP64(0, SCMP_CMP_NE, SIGSYS);
+	const struct scmp_arg_cmp sigsys = SECCOMP_LIST_IS(0, SIGSYS);
+	const struct scmp_arg_cmp other = SECCOMP_LIST_IS_NOT(0, SIGSYS);
 	int r = seccomp_list_add(filter, SCMP_ACT_ALLOW, "rt_sigaction", 1, &other);
 
 	if (r == 0 && !refused.pass)
@@ -193,7 +193,7 @@ int seccomp_list_guard(scmp_filter_ctx filter)
 
 int seccomp_list_pass(scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp pass = SCMP_CMP64(5, SCMP_CMP_EQ, PASS);
+	const struct scmp_arg_cmp pass = SECCOMP_LIST_IS(5, PASS);
 	int r = 0;
 
 	for (int call = 0; r == 0 && call < SECCOMP_LIST_NEWER; call++)

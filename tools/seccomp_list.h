@@ -16,6 +16,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* struct scmp_arg_cmp: argument @n is, is not, or has of the bits @mask these set. */
+#define SECCOMP_LIST_IS(n, value)                                               \
+	{                                                                       \
+		.arg = (n), .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)(value) \
+	}
+#define SECCOMP_LIST_IS_NOT(n, value)                                           \
+	{                                                                       \
+		.arg = (n), .op = SCMP_CMP_NE, .datum_a = (scmp_datum_t)(value) \
+	}
+#define SECCOMP_LIST_BITS(n, mask, value)                                              \
+	{                                                                              \
+		.arg = (n), .op = SCMP_CMP_MASKED_EQ, .datum_a = (scmp_datum_t)(mask), \
+		.datum_b = (scmp_datum_t)(value)                                       \
+	}
+
 #define SECCOMP_LIST_LOW32 UINT64_C(0xffffffff) /* of an argument that is an int */
 
 /* Calls of this number and above are newer than our lists. From 424 on numbers are the same on all

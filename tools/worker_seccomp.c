@@ -110,7 +110,6 @@ static int add_ioctls(scmp_filter_ctx filter, const struct worker_sandbox *sandb
 	static const unsigned types[] = { 'b', '>' };
 	static const uint32_t foreign[] = { IOCTL_PRIVCMD_MMAPBATCH_V2, IOCTL_PRIVCMD_RESTRICT };
 	static const uint32_t none[] = { TCGETS, TIOCGWINSZ };
-	struct scmp_arg_cmp request;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(types) / sizeof(types[0]); i++)
@@ -125,7 +124,9 @@ static int add_ioctls(scmp_filter_ctx filter, const struct worker_sandbox *sandb
 	for (size_t i = 0; r == 0 && i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		r = seccomp_list_allow_if(filter, "ioctl", 1, SECCOMP_LIST_LOW32, foreign[i]);
 	for (size_t i = 0; r == 0 && i < sizeof(none) / sizeof(none[0]); i++) {
-		request = SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, SECCOMP_LIST_LOW32, none[i]);
+		const struct scmp_arg_cmp request =
+		    SECCOMP_LIST_BITS(1, SECCOMP_LIST_LOW32, none[i]);
+
 		r = seccomp_list_add(filter, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, &request);
 	}
 	return r;
@@ -141,9 +142,8 @@ static int add_fcntl(scmp_filter_ctx filter)
 	static const int commands[] = { F_GETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC,
 		F_ADD_SEALS, F_GET_SEALS };
 	const uint64_t ignored = O_ACCMODE | 0100000 | 0400000; /* large file, on either machine */
-	const struct scmp_arg_cmp set[] = { SCMP_CMP64(
-						1, SCMP_CMP_MASKED_EQ, SECCOMP_LIST_LOW32, F_SETFL),
-		SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, SECCOMP_LIST_LOW32 & ~ignored, O_NONBLOCK) };
+	const struct scmp_arg_cmp set[] = { SECCOMP_LIST_BITS(1, SECCOMP_LIST_LOW32, F_SETFL),
+		SECCOMP_LIST_BITS(2, SECCOMP_LIST_LOW32 & ~ignored, O_NONBLOCK) };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(commands) / sizeof(commands[0]); i++)
@@ -158,11 +158,10 @@ static int add_conditions(scmp_filter_ctx filter, const struct worker_sandbox *s
 	static const int prctls[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
 		PR_GET_SECCOMP, PR_GET_NO_NEW_PRIVS, PR_SET_TIMERSLACK };
 	/* A library may look at its limits, not change them. */
-	const struct scmp_arg_cmp get_limit[] = { SCMP_CMP64(0, SCMP_CMP_EQ, 0),
-		SCMP_CMP64(2, SCMP_CMP_EQ, 0) };
-	const struct scmp_arg_cmp set_limit = SCMP_CMP64(2, SCMP_CMP_NE, 0);
-	const struct scmp_arg_cmp by_path = SCMP_CMP64(3, SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, 0);
-	const struct scmp_arg_cmp no_address = SCMP_CMP64(4, SCMP_CMP_EQ, 0);
+	const struct scmp_arg_cmp get_limit[] = { SECCOMP_LIST_IS(0, 0), SECCOMP_LIST_IS(2, 0) };
+	const struct scmp_arg_cmp set_limit = SECCOMP_LIST_IS_NOT(2, 0);
+	const struct scmp_arg_cmp by_path = SECCOMP_LIST_BITS(3, AT_EMPTY_PATH, 0);
+	const struct scmp_arg_cmp no_address = SECCOMP_LIST_IS(4, 0);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(prctls) / sizeof(prctls[0]); i++)

@@ -19,13 +19,11 @@
 int __real_worker_options_parse(struct worker_options *options, int argc, char **argv);
 int __real_worker_sandbox_seal(struct worker_sandbox *sandbox);
 int __real_soft_create(struct renderer **renderer);
-int __real_virgl_create(const struct virgl_options *options, struct renderer **renderer);
 int __real_worker_monitor_start(
     const struct worker_monitor_options *options, struct worker_monitor *monitor, uint32_t *bits);
 int __wrap_worker_options_parse(struct worker_options *options, int argc, char **argv);
 int __wrap_worker_sandbox_seal(struct worker_sandbox *sandbox);
 int __wrap_soft_create(struct renderer **renderer);
-int __wrap_virgl_create(const struct virgl_options *options, struct renderer **renderer);
 int __wrap_worker_monitor_start(
     const struct worker_monitor_options *options, struct worker_monitor *monitor, uint32_t *bits);
 
@@ -121,7 +119,7 @@ struct wrapped {
 	struct renderer_impl impl;
 	const struct renderer_impl *real;
 };
-static struct wrapped soft, virgl;
+static struct wrapped soft;
 
 static void look_at_resource(const struct renderer_resource *resource)
 {
@@ -135,6 +133,25 @@ static int soft_create_resource(
 	look_at_resource(resource);
 	return soft.real->create_resource(renderer, id, resource);
 }
+
+int __wrap_soft_create(struct renderer **renderer)
+{
+	int r = __real_soft_create(renderer);
+
+	if (r < 0)
+		return r;
+	soft.real = (*renderer)->impl;
+	soft.impl = *soft.real;
+	soft.impl.create_resource = soft_create_resource;
+	(*renderer)->impl = &soft.impl;
+	return 0;
+}
+
+#if WITH_VIRGL
+int __real_virgl_create(const struct virgl_options *options, struct renderer **renderer);
+int __wrap_virgl_create(const struct virgl_options *options, struct renderer **renderer);
+
+static struct wrapped virgl;
 
 static int virgl_create_resource(
     struct renderer *renderer, uint32_t id, const struct renderer_resource *resource)
@@ -153,19 +170,6 @@ static int virgl_look_at_submit(
 	return virgl.real->submit(renderer, ctx_id, commands, size);
 }
 
-int __wrap_soft_create(struct renderer **renderer)
-{
-	int r = __real_soft_create(renderer);
-
-	if (r < 0)
-		return r;
-	soft.real = (*renderer)->impl;
-	soft.impl = *soft.real;
-	soft.impl.create_resource = soft_create_resource;
-	(*renderer)->impl = &soft.impl;
-	return 0;
-}
-
 int __wrap_virgl_create(const struct virgl_options *options, struct renderer **renderer)
 {
 	int r = __real_virgl_create(options, renderer);
@@ -179,3 +183,4 @@ int __wrap_virgl_create(const struct virgl_options *options, struct renderer **r
 	(*renderer)->impl = &virgl.impl;
 	return 0;
 }
+#endif
