@@ -30,7 +30,7 @@
 #define INSERTIONS_MAX 8
 
 struct test {
-	struct broker_rig rig = { 0 };
+	struct broker_rig rig;
 	uint8_t *shared;
 };
 
