@@ -530,6 +530,43 @@ static void a_refused_call_is_named(void **state)
 	assert_true(output_has(setup, "guest red: the sandbox refuses the system call socket ("));
 }
 
+/* ---------------------------------------------------------------- users that have less */
+
+#define NOBODY "65534"
+
+/* As gpudomd starts it: a user without any privilege, whose namespaces come with a user namespace.
+ * We, as root, look at it. */
+static void a_user_without_privileges_gets_all_of_it(void **state)
+{
+	static const char *const namespaces[] = { "user", "mnt", "net", "ipc", "pid" };
+	struct setup *setup = *state;
+	char path[512], line[64];
+	const char *const argv[] = { "/usr/bin/setpriv", "--reuid=" NOBODY, "--regid=" NOBODY,
+		"--clear-groups", "--inh-caps=-all", "--bounding-set=-all", path, "--fd={fd}",
+		"--guest=red", "--sandbox=strict", "--renderer=virgl", "--display=frontend", NULL };
+
+	if (geteuid() != 0 || access(argv[0], X_OK) < 0)
+		skip();
+	loopback_process_path("gpudom-worker", path, sizeof(path));
+	assert_int_equal(loopback_process_spawn(&setup->process, argv, true), 0);
+	connect_guest(setup);
+	draw_with(setup);
+	for (unsigned i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
+		assert_true(is_other_namespace(setup->renderer, namespaces[i]));
+	expect_status(setup->renderer, "Uid", NOBODY "\t" NOBODY "\t" NOBODY "\t" NOBODY);
+	expect_status(setup->renderer, "CapEff", "0000000000000000");
+	expect_status(setup->renderer, "CapBnd", "0000000000000000");
+	expect_status(setup->renderer, "Seccomp", "2");
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)setup->renderer);
+	FILE *file = fopen(path, "re");
+	bool threads = false;
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		threads |= strncmp(line, "Max processes             512 ", 30) == 0;
+	fclose(file);
+	assert_true(threads);
+}
+
 /* ---------------------------------------------------------------- kernels that have less */
 
 /* The programs that we start find no namespaces, whoever they are. */
@@ -656,6 +693,7 @@ int main(void)
 		TEST(a_fault_is_passed_on),
 		TEST(a_status_is_passed_on),
 		TEST(a_refused_call_is_named),
+		TEST(a_user_without_privileges_gets_all_of_it),
 		TEST(without_namespaces_it_serves),
 		TEST(without_namespaces_strict_does_not_start),
 		TEST(no_attempt_succeeds),
