@@ -16,6 +16,7 @@
 
 struct config_reader {
 	struct config *config;
+	FILE *report; /* where errors are written, too; NULL: nowhere */
 	const char *name;
 	FILE *file;
 	unsigned line, errors;
@@ -29,6 +30,9 @@ static void config_wrong(struct config_reader *reader, const char *what, const c
 {
 	reader->errors++;
 	log_error("%s:%u: %s '%.64s'", reader->name, reader->line, what, which);
+	if (reader->report)
+		fprintf(
+		    reader->report, "%s:%u: %s '%.64s'\n", reader->name, reader->line, what, which);
 }
 
 /* inih's source of lines: counts them, and says no to one that inih would cut. */
@@ -185,9 +189,11 @@ static int config_take(void *user, const char *section, const char *name, const 
 	return 1;
 }
 
-static int config_read(struct config *config, const char *name, FILE *file)
+static int config_read(struct config *config, const char *name, FILE *file, FILE *report)
 {
-	struct config_reader reader = { .config = config, .name = name, .file = file };
+	struct config_reader reader = {
+		.config = config, .name = name, .file = file, .report = report
+	};
 	int r;
 
 	*config = (struct config){ 0 };
@@ -197,7 +203,8 @@ static int config_read(struct config *config, const char *name, FILE *file)
 		reader.line = (unsigned)r;
 		config_wrong(&reader, "this is no setting, which is written", "key = value");
 	} else if (r > 0) {
-		log_error("%s:%d: not understood", name, r);
+		reader.line = (unsigned)r;
+		config_wrong(&reader, "not understood, after", "what is said above");
 	}
 	if (!r && !reader.errors)
 		return 0;
@@ -205,7 +212,7 @@ static int config_read(struct config *config, const char *name, FILE *file)
 	return r < 0 ? -ENOMEM : -EINVAL;
 }
 
-int config_load(struct config *config, const char *path)
+static int config_open(struct config *config, const char *path, FILE *report)
 {
 	const char *named = path;
 	FILE *file;
@@ -219,10 +226,36 @@ int config_load(struct config *config, const char *path)
 		if (!named && error == -ENOENT)
 			return error;
 		log_error("cannot read %s: %s", path, strerror(-error));
+		if (report)
+			fprintf(report, "cannot read %s: %s\n", path, strerror(-error));
 		return error;
 	}
-	error = config_read(config, path, file);
+	error = config_read(config, path, file, report);
 	fclose(file);
+	return error;
+}
+
+int config_load(struct config *config, const char *path)
+{
+	return config_open(config, path, NULL);
+}
+
+int config_reload(struct config *config, const char *path, char **errors)
+{
+	size_t size = 0;
+	FILE *report;
+	int error;
+
+	*errors = NULL;
+	report = open_memstream(errors, &size);
+	if (!report)
+		return -ENOMEM;
+	error = config_open(config, path, report);
+	fclose(report);
+	if (!size) {
+		free(*errors);
+		*errors = NULL;
+	}
 	return error;
 }
 
@@ -237,7 +270,7 @@ int config_parse(struct config *config, const char *name, const char *text)
 	file = fmemopen((void *)text, strlen(text), "r");
 	if (!file)
 		return -errno;
-	error = config_read(config, name, file);
+	error = config_read(config, name, file, NULL);
 	fclose(file);
 	return error;
 }
@@ -301,6 +334,51 @@ const char *config_get(const struct config *config, const char *guest, const cha
 
 	assert(i < config_key_count);
 	return config_value(config, guest, i);
+}
+
+/* Does a change of this setting hold only from the next reset on? */
+static bool config_key_waits(size_t key)
+{
+	return config_keys[key].when == CONFIG_WHEN_RESET;
+}
+
+unsigned config_compare(const struct config *before, const struct config *after, const char *guest,
+    bool at_once, char *names, size_t size)
+{
+	unsigned count = 0;
+	size_t used = 0;
+
+	*names = '\0';
+	for (size_t i = 0; i < config_key_count; i++) {
+		const char *a = config_value(before, guest, i), *b = config_value(after, guest, i);
+
+		if (config_key_waits(i) == at_once || (!a && !b) || (a && b && !strcmp(a, b)))
+			continue;
+		if (used < size)
+			used += (size_t)snprintf(names + used, size - used, "%s%s",
+			    count ? ", " : "", config_keys[i].name);
+		count++;
+	}
+	return count;
+}
+
+/* FNV-1a, of names and values with a byte behind each that is in neither. */
+uint64_t config_fingerprint(const struct config *config, const char *guest)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < config_key_count; i++) {
+		const char *const parts[] = { config_keys[i].name, config_value(config, guest, i) };
+
+		if (!config_key_waits(i) || !parts[1])
+			continue;
+		for (unsigned part = 0; part < 2; part++) {
+			for (const char *c = parts[part]; *c; c++)
+				hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
+			hash = (hash ^ 0xff) * UINT64_C(1099511628211);
+		}
+	}
+	return hash;
 }
 
 void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits)

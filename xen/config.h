@@ -8,7 +8,9 @@
 #ifndef GPUDOM_XEN_CONFIG_H
 #define GPUDOM_XEN_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "backend/gpu_limits.h"
 
@@ -34,6 +36,9 @@ struct config {
  * -errno. */
 int config_load(struct config *config, const char *path);
 
+/* The same, and *@errors is what was said about it, a line each, to be freed; NULL: nothing. */
+int config_reload(struct config *config, const char *path, char **errors);
+
 /* The same from memory; @name for messages. */
 int config_parse(struct config *config, const char *name, const char *text);
 
@@ -45,6 +50,17 @@ const char *config_get(const struct config *config, const char *guest, const cha
 
 /* What the worker's options would set, as far as they limit the guest. */
 void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits);
+
+/*
+ * Names the settings that @after has other values of for a guest than @before, as "mode, outputs":
+ * those that hold at once, or those that hold for the worker that the guest's next reset of its
+ * device starts. How many.
+ */
+unsigned config_compare(const struct config *before, const struct config *after, const char *guest,
+    bool at_once, char *names, size_t size);
+
+/* A number that changes with the settings of the second kind. */
+uint64_t config_fingerprint(const struct config *config, const char *guest);
 
 /*
  * The worker's options for a guest, "--key=value" each, NULL-terminated; -ENOMEM. To be freed by

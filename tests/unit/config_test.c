@@ -366,6 +366,67 @@ static void a_line_that_is_too_long(void **state)
 	assert_refused(text, "test.conf:2:", "too long");
 }
 
+/* Which settings differ, and when a guest that is running has what they say. */
+static void changes_are_found(void **state)
+{
+	static const char before[] = "[default]\nmode = 800x600\nlimit-fences = 5\n"
+				     "[guest a]\nmode = 640x480\ncrash-limit = off\n";
+	static const char after[] = "[default]\nmode = 1024x768\nlimit-fences = 6\n"
+				    "capsets = none\nlog-level = debug\n"
+				    "[guest a]\nmode = 640x480\ncapsets = virgl2\n"
+				    "[guest b]\nmode = 800x600\n";
+	struct config a, b;
+	char names[128];
+
+	assert_int_equal(config_parse(&a, "a", before), 0);
+	assert_int_equal(config_parse(&b, "b", after), 0);
+	assert_int_equal(config_compare(&a, &b, "a", true, names, sizeof(names)), 3);
+	assert_string_equal(names, "limit-fences, log-level, crash-limit");
+	assert_int_equal(config_compare(&a, &b, "a", false, names, sizeof(names)), 1);
+	assert_string_equal(names, "capsets");
+	assert_int_equal(config_compare(&a, &b, "b", false, names, sizeof(names)), 1);
+	assert_string_equal(names, "capsets");
+	assert_int_equal(config_compare(&a, &b, NULL, false, names, sizeof(names)), 2);
+	assert_string_equal(names, "mode, capsets");
+	assert_int_equal(config_compare(&a, &b, NULL, false, names, 8), 2); /* cut */
+	assert_string_equal(names, "mode, c");
+	assert_int_equal(config_compare(&a, &a, "a", true, names, sizeof(names)), 0);
+	assert_string_equal(names, "");
+	/* The fingerprint is of the second kind alone */
+	assert_true(config_fingerprint(&a, "a") != config_fingerprint(&b, "a"));
+	assert_true(config_fingerprint(&a, "x") != config_fingerprint(&b, "x"));
+	assert_true(config_fingerprint(&a, "x") == config_fingerprint(&a, NULL));
+	config_finish(&b);
+	assert_int_equal(config_parse(&b, "b", "[default]\nmode = 800x600\nlimit-fences = 7\n"), 0);
+	assert_true(config_fingerprint(&a, "x") == config_fingerprint(&b, "x"));
+	config_finish(&a);
+	config_finish(&b);
+}
+
+static void errors_can_be_had_as_a_text(void **state)
+{
+	char path[] = "/tmp/gpudom-config-XXXXXX", expected[128], *errors;
+	int fd = mkstemp(path);
+	struct config config;
+
+	assert_int_equal(write(fd, "[default]\nmode = x\nsize = 1\n", 29), 29);
+	close(fd);
+	assert_int_equal(config_reload(&config, path, &errors), -EINVAL);
+	snprintf(expected, sizeof(expected), "%s:3: unknown setting 'size'\n", path);
+	assert_non_null(errors);
+	assert_non_null(strstr(errors, ":2: mode must be "));
+	assert_non_null(strstr(errors, expected));
+	free(errors);
+	assert_int_equal(truncate(path, 10), 0);
+	assert_int_equal(config_reload(&config, path, &errors), 0);
+	assert_null(errors);
+	config_finish(&config);
+	unlink(path);
+	assert_int_equal(config_reload(&config, path, &errors), -ENOENT);
+	assert_non_null(strstr(errors, "cannot read /tmp/gpudom-config-"));
+	free(errors);
+}
+
 static void a_file_that_is_not_there(void **state)
 {
 	struct config config = { 0 };
@@ -422,6 +483,8 @@ int main(void)
 		cmocka_unit_test(a_guests_policy_comes_before_the_default),
 		cmocka_unit_test(a_capset_that_this_build_has_not_is_a_warning),
 		cmocka_unit_test(a_line_that_is_too_long),
+		cmocka_unit_test(changes_are_found),
+		cmocka_unit_test(errors_can_be_had_as_a_text),
 		cmocka_unit_test(a_file_that_is_not_there),
 		cmocka_unit_test(the_example_is_valid),
 		cmocka_unit_test(the_examples_comments_are_valid),
