@@ -336,6 +336,17 @@ const char *config_get(const struct config *config, const char *guest, const cha
 	return config_value(config, guest, i);
 }
 
+enum log_level config_log_level(const struct config *config, const char *guest)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+	const char *value = config_get(config, guest, "log-level");
+
+	for (unsigned i = 0; value && i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(value, names[i]))
+			return (enum log_level)i;
+	return LOG_LEVEL_INFO;
+}
+
 /* Does a change of this setting hold only from the next reset on? */
 static bool config_key_waits(size_t key)
 {

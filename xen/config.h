@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backend/gpu_limits.h"
+#include "backend/log.h"
 
 #define CONFIG_KEYS_MAX 48
 #define CONFIG_VALUE_MAX 256
@@ -47,6 +48,8 @@ void config_finish(struct config *config);
 /* The value of a setting for a guest, as it was written; NULL: it has its default. @guest may be
  * NULL (a guest without a name); @key must be known. */
 const char *config_get(const struct config *config, const char *guest, const char *key);
+
+enum log_level config_log_level(const struct config *config, const char *guest);
 
 /* What the worker's options would set, as far as they limit the guest. */
 void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits);

@@ -12,6 +12,8 @@
 #include "xen/guest.h"
 #include "xen/tracing.h"
 
+#define DAEMON_NAMES_MAX 1024 /* of all settings */
+
 struct gpu_daemon {
 	struct daemon_options options;
 	struct discovery *discovery;
@@ -215,6 +217,46 @@ static void daemon_xenstore_failed(void *data, int error)
 	struct gpu_daemon *gpu_daemon = data;
 
 	sd_event_exit(gpu_daemon->options.event, EXIT_FAILURE);
+}
+
+/* ------------------------------------------------------------ new settings */
+
+static int daemon_read_config(
+    const struct gpu_daemon *gpu_daemon, struct config *config, char **errors)
+{
+	const char *path = gpu_daemon->options.config_path;
+	int error = config_reload(config, path, errors);
+
+	return !path && error == -ENOENT ? 0 : error;
+}
+
+int daemon_reload(struct gpu_daemon *gpu_daemon, daemon_changed changed, void *data, char **errors)
+{
+	struct config *config = gpu_daemon->options.config, before = *config, after = { 0 };
+	unsigned count = 0;
+	int error = daemon_read_config(gpu_daemon, &after, errors);
+
+	if (error) {
+		log_error("the configuration is not taken over: all stays as it was");
+		return error;
+	}
+	*config = after; /* which all guests look at */
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++) {
+		char at_once[DAEMON_NAMES_MAX], at_reset[DAEMON_NAMES_MAX];
+		struct guest *guest = gpu_daemon->guests[i];
+
+		if (!guest ||
+		    !guest_reconfigure(guest, &before, at_once, at_reset, sizeof(at_once)))
+			continue;
+		count++;
+		if (changed)
+			changed(data, guest, at_once, at_reset);
+	}
+	config_finish(&before);
+	discovery_set_need_names(gpu_daemon->discovery, config->guests != NULL);
+	log_info("the configuration was read anew: %u guest%s other settings", count,
+	    count == 1 ? " has" : "s have");
+	return 0;
 }
 
 /* ------------------------------------------------------ a predecessor's guests */

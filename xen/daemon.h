@@ -14,12 +14,13 @@
 #define DAEMON_GUESTS_MAX 64
 
 struct daemon_options {
-	sd_event *event;             /* not owned; SIGCHLD must be blocked */
-	const struct config *config; /* not owned */
-	struct keep *keep;           /* not owned; what a predecessor left is taken from it */
-	const char *worker_path;     /* not owned */
-	bool ioeventfd;              /* let the kernel take kicks where it can */
-	bool once;                   /* leave the loop when the first guest has left */
+	sd_event *event;         /* not owned; SIGCHLD must be blocked */
+	struct config *config;   /* not owned; daemon_reload() changes it */
+	const char *config_path; /* which it reads; NULL: CONFIG_PATH, which may be missing */
+	struct keep *keep;       /* not owned; what a predecessor left is taken from it */
+	const char *worker_path; /* not owned */
+	bool ioeventfd;          /* let the kernel take kicks where it can */
+	bool once;               /* leave the loop when the first guest has left */
 };
 
 struct gpu_daemon;
@@ -36,6 +37,19 @@ void daemon_destroy(struct gpu_daemon *gpu_daemon);
 /* Leaves the guests to a successor, as if this process had been killed; without guests, the same as
  * daemon_destroy(). Accepts NULL. */
 void daemon_let_go(struct gpu_daemon *gpu_daemon);
+
+/* Settings of a guest that is served are others now: names of those that hold already, and of those
+ * that hold when it next resets its GPU; either may be empty. */
+typedef void (*daemon_changed)(
+    void *data, const struct guest *guest, const char *at_once, const char *at_reset);
+
+/*
+ * Reads the configuration anew. Guests whose settings are the same notice nothing; @changed (may be
+ * NULL) is called for each other one. A file that is wrong changes nothing: -EINVAL, another
+ * -errno where it cannot be read, and *@errors says what is wrong, a line each, to be freed (else
+ * NULL). All that is logged, too.
+ */
+int daemon_reload(struct gpu_daemon *gpu_daemon, daemon_changed changed, void *data, char **errors);
 
 /* A line of counters for each device. */
 void daemon_log_statistics(const struct gpu_daemon *gpu_daemon);

@@ -341,6 +341,18 @@ static void discovery_offer(struct discovery *discovery, struct known_device *kn
 	free(name);
 }
 
+void discovery_set_need_names(struct discovery *discovery, bool need_names)
+{
+	struct known_device *next;
+
+	discovery->options.need_names = need_names;
+	for (struct known_device *known = discovery->devices; known && !need_names; known = next) {
+		next = known->next;
+		if (known->state == KNOWN_WAITING)
+			discovery_offer(discovery, known);
+	}
+}
+
 /* NULL without room. */
 static struct known_device *discovery_add(
     struct discovery *discovery, uint16_t domid, unsigned devid, enum known_state state)

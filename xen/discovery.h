@@ -63,6 +63,10 @@ struct discovery_options {
 int discovery_create(const struct discovery_options *options, struct discovery **discovery);
 void discovery_destroy(struct discovery *discovery);
 
+/* options.need_names, from now on. Devices that have waited for a name and need none are offered at
+ * once. */
+void discovery_set_need_names(struct discovery *discovery, bool need_names);
+
 /* A device that is served already, by what a predecessor left: not reported as added. To be called
  * before the event loop runs. */
 void discovery_expect(struct discovery *discovery, const struct discovery_device *device);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "backend/telemetry.h"
 #include "tools/version.h"
 #include "xen/config.h"
 #include "xen/control.h"
@@ -223,6 +224,19 @@ static int gpudomd_signal(sd_event_source *source, const struct signalfd_siginfo
 	return sd_event_exit(gpudomd->event, 0);
 }
 
+static int gpudomd_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct gpudomd *gpudomd = data;
+	char *errors;
+
+	sd_notifyf(
+	    0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(telemetry_now() / 1000));
+	daemon_reload(gpudomd->gpu_daemon, NULL, NULL, &errors);
+	free(errors);
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
 static int gpudomd_statistics(
     sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
@@ -236,6 +250,7 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 {
 	struct daemon_options options = {
 		.config = &gpudomd->config,
+		.config_path = gpudomd->options.config_path,
 		.keep = gpudomd->keep,
 		.ioeventfd = gpudomd->options.ioeventfd,
 		.once = gpudomd->options.once,
@@ -249,6 +264,7 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGUSR2);
+	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	gpudomd->worker_path = worker_process_find(gpudomd->options.worker_path);
 	if (!gpudomd->worker_path)
@@ -261,6 +277,8 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 	if (error >= 0)
 		error =
 		    sd_event_add_signal(gpudomd->event, NULL, SIGUSR2, gpudomd_statistics, gpudomd);
+	if (error >= 0)
+		error = sd_event_add_signal(gpudomd->event, NULL, SIGHUP, gpudomd_reload, gpudomd);
 	if (error >= 0)
 		error = sd_event_set_watchdog(gpudomd->event, true);
 	if (error < 0) {

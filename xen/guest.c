@@ -176,6 +176,12 @@ static int guest_find_slot(const struct guest *guest, uint64_t base)
 	return slot;
 }
 
+/* Whose settings it has; NULL: the default ones. */
+static const char *guest_section(const struct guest *guest)
+{
+	return *guest->state->name ? guest->state->name : NULL;
+}
+
 static int guest_make_device(struct guest *guest, unsigned slot)
 {
 	struct device_state *state = &guest->state->devices[slot];
@@ -189,20 +195,22 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.worker_path = guest->options.worker_path,
 		.ioeventfd = guest->options.ioeventfd,
 		.trace = guest->options.trace,
+		.settings = config_fingerprint(guest->options.config, guest_section(guest)),
 		.serving = guest_device_is_serving,
 		.complain = guest_device_complains,
 		.stopped = guest_device_has_stopped,
 		.data = guest,
 	};
-	const char *name = guest->state->name;
-	int error =
-	    config_arguments(guest->options.config, *name ? name : NULL, &options.worker_arguments);
+	int error = config_arguments(
+	    guest->options.config, guest_section(guest), &options.worker_arguments);
 
 	if (error) {
 		log_error("%s: out of memory", guest->title);
 		return error;
 	}
-	config_policy(guest->options.config, *name ? name : NULL, &options.policy);
+	config_policy(guest->options.config, guest_section(guest), &options.policy);
+	config_limits(guest->options.config, guest_section(guest), &options.limits);
+	options.log_level = config_log_level(guest->options.config, guest_section(guest));
 	error = guest_device_create(&options, &guest->devices[slot]);
 	if (error)
 		memset(state, 0, sizeof(*state));
@@ -257,6 +265,72 @@ void guest_remove_device(struct guest *guest, unsigned devid)
 	}
 	/* It could not be added. */
 	guest->options.removed(guest->options.data, guest->options.domid, devid);
+}
+
+/* -------------------------------------------------------------- new settings */
+
+/* The worker's log, unless gpudomctl has set it since. */
+static bool guest_log_level_changed(const struct guest *guest, const struct config *before)
+{
+	const char *a = config_get(before, guest_section(guest), "log-level");
+	const char *b = config_get(guest->options.config, guest_section(guest), "log-level");
+
+	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+static void guest_apply_at_once(struct guest *guest, const struct config *before)
+{
+	const struct config *config = guest->options.config;
+	const bool level_changed = guest_log_level_changed(guest, before);
+	struct guest_policy policy;
+	struct gpu_limits limits;
+
+	config_limits(config, guest_section(guest), &limits);
+	config_policy(config, guest_section(guest), &policy);
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++) {
+		if (!guest->devices[i])
+			continue;
+		guest_device_set_limits(guest->devices[i], &limits);
+		guest_device_set_policy(guest->devices[i], &policy);
+		if (level_changed)
+			guest_device_set_log_level(
+			    guest->devices[i], config_log_level(config, guest_section(guest)));
+	}
+}
+
+static void guest_apply_at_reset(struct guest *guest)
+{
+	const struct config *config = guest->options.config;
+
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++) {
+		char **arguments;
+
+		if (!guest->devices[i])
+			continue;
+		if (config_arguments(config, guest_section(guest), &arguments) < 0)
+			log_error("%s: out of memory: its settings stay", guest->title);
+		else
+			guest_device_set_arguments(guest->devices[i], arguments,
+			    config_fingerprint(config, guest_section(guest)));
+	}
+}
+
+bool guest_reconfigure(
+    struct guest *guest, const struct config *before, char *at_once, char *at_reset, size_t size)
+{
+	const struct config *config = guest->options.config;
+	const char *section = guest_section(guest);
+
+	if (config_compare(before, config, section, true, at_once, size)) {
+		log_info("%s: these settings hold from now on: %s", guest->title, at_once);
+		guest_apply_at_once(guest, before);
+	}
+	if (config_compare(before, config, section, false, at_reset, size)) {
+		log_info("%s: these settings hold when the guest next resets its GPU: %s",
+		    guest->title, at_reset);
+		guest_apply_at_reset(guest);
+	}
+	return *at_once || *at_reset;
 }
 
 /* ----------------------------------------------------------------- life time */

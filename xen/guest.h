@@ -53,6 +53,14 @@ void guest_destroy(struct guest *guest);
  */
 void guest_let_go(struct guest *guest);
 
+/*
+ * *options.config has changed, and was @before. What the guest has other settings for now: names of
+ * those that hold at once, and of those that hold when it next resets its device (both of @size
+ * bytes). False: nothing.
+ */
+bool guest_reconfigure(
+    struct guest *guest, const struct config *before, char *at_once, char *at_reset, size_t size);
+
 /* -ENOSPC beyond GUEST_DEVICES_MAX. */
 int guest_add_device(struct guest *guest, const struct discovery_device *device);
 void guest_remove_device(struct guest *guest, unsigned devid);

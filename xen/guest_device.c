@@ -71,7 +71,9 @@ static void guest_device_never_started(struct guest_device *device)
 
 bool guest_device_restart(struct guest_device *device)
 {
+	device->unfit = false;
 	guest_worker_forget(&device->worker);
+	guest_device_use_arguments(device);
 	if (guest_worker_start(&device->worker) < 0)
 		return false;
 	device->state = DEVICE_RESTARTING;
@@ -102,14 +104,25 @@ static bool guest_device_count_death(struct guest_device *device)
 	device->asked = false;
 	if (asked)
 		return false;
-	often =
-	    guest_health_died(&device->health, *device->hang ? device->hang : device->worker.last_end,
-		telemetry_now() / 1000);
+	often = guest_health_died(&device->health,
+	    *device->hang ? device->hang : device->worker.last_end, telemetry_now() / 1000);
 	*device->hang = '\0';
 	if (often)
 		log_guest(&device->limit, "%s: its worker has died %u times within %u s",
 		    device->name, policy->crash_limit, policy->crash_window_s);
 	return often;
+}
+
+void guest_device_renew_worker(struct guest_device *device)
+{
+	if (log_limit_allow(&device->limit))
+		log_info("%s: a new worker is started for it, with its new settings", device->name);
+	/* Once it is gone, the reset that is pending starts the next one. */
+	device->state = DEVICE_REPLACING;
+	device->kept->running = false;
+	device->asked = true;
+	guest_health_set_serving(&device->health, false);
+	guest_worker_dismiss(&device->worker);
 }
 
 /* Its worker has died, and is gone. */
@@ -118,6 +131,11 @@ static void guest_device_replace(struct guest_device *device)
 	/* What waited until nothing is held any more. */
 	if (device->mmio.busy == MMIO_STOPPING || device->mmio.busy == MMIO_CONFIGURING)
 		guest_device_released(device);
+	if (device->unfit && device->mmio.busy != MMIO_RESETTING) {
+		device->unfit = false;
+		guest_device_give_up(device);
+		return;
+	}
 	if (device->kept->health.blocked) {
 		guest_device_complain(device, "blocked: see gpudomctl status in the driver domain");
 		guest_device_give_up(device);
@@ -224,6 +242,10 @@ static void guest_device_replaced(struct guest_device *device, bool restored)
 	    (unsigned long long)device->kept->health.replacements);
 	mmio_set_config(
 	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, true);
+	if (device->mmio.busy == MMIO_RESETTING && device->renew) {
+		guest_device_renew_worker(device);
+		return;
+	}
 	if (device->mmio.busy == MMIO_RESETTING) {
 		/* What it has taken over it has to give back first. */
 		frontend_reset(device->worker.frontend, guest_device_released, device);
@@ -255,9 +277,10 @@ static void guest_device_ready(void *data)
 	uint64_t features = frontend_features(device->worker.frontend);
 	enum guest_device_state before = device->state;
 
-	if ((guest_device_features_needed(device) | device->mmio.options.features) & ~features) {
+	if (guest_device_features_promised(device) & ~features) {
 		log_error("%s: the worker offers features %#llx, which is not enough", device->name,
 		    (unsigned long long)features);
+		device->unfit = device->asked = before == DEVICE_REPLACING;
 		guest_worker_kill(&device->worker);
 		return;
 	}
@@ -283,6 +306,7 @@ static void guest_device_ready(void *data)
 	mmio_set_config(
 	    &device->mmio, frontend_config(device->worker.frontend), VHOST_USER_CONFIG_MAX, false);
 	if (before == DEVICE_RESTARTING) {
+		guest_device_offer(device, features);
 		if (log_limit_allow(&device->limit))
 			log_info("%s: a new worker serves it", device->name);
 		guest_device_released(device);
@@ -409,6 +433,8 @@ static void guest_device_take_over(struct guest_device *device)
 	int error;
 
 	device->irq.high = device->kept->registers.interrupt_status;
+	/* Its worker has those settings that our predecessor knew. */
+	device->renew = device->kept->settings != device->options.settings;
 	guest_device_init_mmio(device, device->kept->device.virtio_id, device->kept->features);
 	if (device->kept->health.blocked) {
 		guest_worker_kill_orphan(&device->worker);
@@ -456,6 +482,7 @@ static int guest_device_set_up(struct guest_device *device)
 	}
 	/* Without registers that mean something, a predecessor's worker is of no use. */
 	guest_worker_kill_orphan(&device->worker);
+	guest_device_use_arguments(device);
 	if (guest_worker_start(&device->worker) < 0)
 		guest_device_never_started(device);
 	return 0;
@@ -472,7 +499,8 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	}
 	device->options = *options;
 	device->kept = options->state;
-	device->pending_vcpu = device->trace_fd = device->log_level = -1;
+	device->pending_vcpu = device->trace_fd = -1;
+	device->log_level = options->log_level;
 	device_eventfds_init(&device->fds);
 	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0)
 		device->name = NULL;
@@ -509,7 +537,7 @@ static void guest_device_free(struct guest_device *device)
 {
 	guest_device_forget_trace(device);
 	device_eventfds_close(&device->fds);
-	config_arguments_free(device->options.worker_arguments);
+	guest_device_finish_settings(device);
 	free(device->name);
 	free(device);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "backend/gpu_limits.h"
 #include "backend/log.h"
 #include "backend/telemetry.h"
 #include "backend/trace.h"
@@ -33,8 +34,11 @@ struct guest_device_options {
 	struct device_state *state;
 	const char *worker_path; /* not copied */
 	char **worker_arguments; /* taken over, also on failure; see config_arguments() */
-	bool ioeventfd;          /* let the kernel take kicks where it can */
-	struct trace *trace;     /* gpudomd's ring; not owned */
+	uint64_t settings;       /* config_fingerprint() of those */
+	struct gpu_limits limits;
+	enum log_level log_level; /* of the worker */
+	bool ioeventfd;           /* let the kernel take kicks where it can */
+	struct trace *trace;      /* gpudomd's ring; not owned */
 	struct guest_policy policy;
 
 	/* The worker is ready: the guest may run. */
@@ -65,6 +69,15 @@ bool guest_device_access(struct guest_device *device, struct ioreq_access *acces
 /* The guest has given pages back: true, and @done follows when the worker has let go of them; or
  * false: there is nothing to wait for. */
 bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), void *data);
+
+/* ---- guest_device_settings.c ---- */
+
+/* They hold at once. */
+void guest_device_set_limits(struct guest_device *device, const struct gpu_limits *limits);
+/* The worker's arguments (taken over) for the one that the guest's next reset starts, and their
+ * config_fingerprint(). */
+void guest_device_set_arguments(
+    struct guest_device *device, char **arguments, uint64_t fingerprint);
 
 /* One line for scripts; gpudomd(8) says what it means. */
 void guest_device_log_statistics(const struct guest_device *device);

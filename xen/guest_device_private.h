@@ -39,9 +39,13 @@ struct guest_device {
 	uint64_t reads, writes; /* of registers */
 	uint64_t calls_forwarded;
 
-	int trace_fd;  /* of its worker's ring; -1: none */
-	bool tracing;  /* into that */
-	int log_level; /* of its worker, set at run time; -1: as it was started */
+	char **next_arguments; /* for the worker after the next reset; NULL: the same ones */
+	bool renew;            /* the next reset starts a new worker */
+	bool unfit;            /* the one that should replace another lacks features */
+
+	int trace_fd;             /* of its worker's ring; -1: none */
+	bool tracing;             /* into that */
+	enum log_level log_level; /* of its worker, and of the next one */
 
 	int pending_vcpu;                   /* whose write ends with mmio_released(); -1: none */
 	struct ioreq_access held[HELD_MAX]; /* waiting for the device, in order */
@@ -52,6 +56,16 @@ struct guest_device {
 
 /* A new worker with an empty device, for a reset that is pending. False: it cannot be started. */
 bool guest_device_restart(struct guest_device *device);
+
+/* The same with settings that have changed, where a worker serves it. */
+void guest_device_renew_worker(struct guest_device *device);
+
+/* ---- guest_device_settings.c ---- */
+
+/* A worker is about to be started for a driver that has reset the device, or that has not seen it.
+ */
+void guest_device_use_arguments(struct guest_device *device);
+void guest_device_finish_settings(struct guest_device *device);
 
 /* ---- guest_device_trace.c ---- */
 
@@ -64,6 +78,11 @@ void guest_device_kill_worker(struct guest_device *device);
 
 /* VIRTIO_F_*: without these, a worker cannot serve the guest, nor a driver use it. */
 uint64_t guest_device_features_needed(const struct guest_device *device);
+
+/* Without these, a worker cannot take the place of another: what the driver may have taken. */
+uint64_t guest_device_features_promised(const struct guest_device *device);
+/* Offers the features of a worker that begins anew, to a driver that has to negotiate them anew. */
+void guest_device_offer(struct guest_device *device, uint64_t features);
 
 /* @id: VIRTIO_ID_*, or 0 for a device that is not there; @features: of the worker. */
 void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features);

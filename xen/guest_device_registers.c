@@ -159,6 +159,10 @@ static bool guest_device_on_reset(void *data)
 	    device->options.trace, .type = TRACE_RESET, .value = device->irq.trace_device);
 	switch (device->state) {
 	case DEVICE_SERVING:
+		if (device->renew) {
+			guest_device_renew_worker(device);
+			return true;
+		}
 		if (!device->kept->running)
 			return false;
 		frontend_reset(device->worker.frontend, guest_device_released, device);
@@ -228,6 +232,22 @@ uint64_t guest_device_features_needed(const struct guest_device *device)
 static uint64_t guest_device_features_withheld(const struct guest_device *device)
 {
 	return (uint64_t)device->kept->device.grants << VIRTIO_RING_F_INDIRECT_DESC;
+}
+
+uint64_t guest_device_features_promised(const struct guest_device *device)
+{
+	uint64_t promised = guest_device_features_needed(device);
+
+	/* A driver that is resetting the device reads them again. */
+	if (device->state != DEVICE_RESTARTING)
+		promised |= device->mmio.options.features;
+	return promised;
+}
+
+void guest_device_offer(struct guest_device *device, uint64_t features)
+{
+	device->mmio.options.features = features & ~guest_device_features_withheld(device);
+	device->kept->features = features;
 }
 
 void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t features)

@@ -59,14 +59,15 @@ bool guest_device_is_traced(const struct guest_device *device)
 
 void guest_device_set_log_level(struct guest_device *device, enum log_level level)
 {
-	device->log_level = (int)level;
+	device->log_level = level;
 	guest_device_tell(device, WORKER_LOG_LEVEL, level, -1);
 }
 
 void guest_device_tell_again(struct guest_device *device)
 {
-	if (device->log_level >= 0)
-		guest_device_tell(device, WORKER_LOG_LEVEL, (uint64_t)device->log_level, -1);
+	/* Also a worker of a predecessor, whose limits were others perhaps. */
+	guest_device_set_limits(device, &device->options.limits);
+	guest_device_tell(device, WORKER_LOG_LEVEL, device->log_level, -1);
 	if (device->tracing)
 		guest_device_tell(device, WORKER_TRACE_START, 0, device->trace_fd);
 }

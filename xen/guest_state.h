@@ -41,6 +41,7 @@ struct device_state {
 	uint8_t served;    /* its first worker has been ready: the registers mean something */
 	uint8_t running;   /* DRIVER_OK has been passed on to the worker */
 	uint64_t features; /* on offer to the driver, once served */
+	uint64_t settings; /* of the worker: config_fingerprint() */
 	struct discovery_device device; /* without the guest's name */
 	struct mmio_state registers;
 	struct frontend_state frontend;

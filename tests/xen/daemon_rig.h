@@ -241,11 +241,26 @@ static inline struct grant_client *worker_divide(void)
 	return client;
 }
 
-static inline int worker_main(int fd, int control_fd)
+static inline void worker_set_limits(void *data, const struct gpu_limits *limits)
+{
+	if (!fake_gntdev)
+		return;
+	fake_gntdev->limit_resources = limits->resources;
+	__atomic_fetch_add(&fake_gntdev->limits_told, 1, __ATOMIC_RELEASE);
+}
+
+/* With --capsets=none. */
+static inline uint64_t worker_get_fewer_features(struct virtio_device *device)
+{
+	return FAKE_FEATURES & ~UINT64_C(4);
+}
+
+static inline int worker_main(int fd, int control_fd, bool fewer_features)
 {
 	struct trace trace = { 0 };
 	struct worker_control control;
-	struct worker_control_options control_options = { .trace = &trace };
+	struct worker_control_options control_options = { .trace = &trace,
+		.set_limits = worker_set_limits };
 	struct fake_device fake;
 	struct virtio_device_impl impl;
 	struct vhost_user *user;
@@ -264,6 +279,8 @@ static inline int worker_main(int fd, int control_fd)
 	impl.ledger_size = 64;
 	impl.set_ledger = worker_set_ledger;
 	impl.recover = worker_recover;
+	if (fewer_features)
+		impl.get_features = worker_get_fewer_features;
 	impl.read_config = worker_read_config;
 	impl.write_config = worker_write_config;
 	impl.reset = worker_reset;
@@ -519,11 +536,15 @@ static inline bool daemon_rig_main(int argc, char **argv, int *result)
 
 	if (argc > 1 && strncmp(argv[1], "--fd=", 5) == 0) {
 		int control_fd = -1;
+		bool fewer_features = false;
 
+		for (int i = 2; i < argc; i++)
+			fewer_features |= !strcmp(argv[i], "--capsets=none");
 		for (int i = 2; i < argc; i++)
 			if (strncmp(argv[i], "--control-fd=", 13) == 0)
 				control_fd = (int)strtol(argv[i] + 13, NULL, 10);
-		*result = worker_main((int)strtol(argv[1] + 5, NULL, 10), control_fd);
+		*result =
+		    worker_main((int)strtol(argv[1] + 5, NULL, 10), control_fd, fewer_features);
 		return true;
 	}
 	self = realpath("/proc/self/exe", NULL);

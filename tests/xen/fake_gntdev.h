@@ -69,6 +69,8 @@ struct fake_gntdev {
 	unsigned mood_times;
 	int worker_pid;
 	unsigned workers, held;
+	unsigned limits_told;     /* how often it was */
+	uint32_t limit_resources; /* the last time */
 
 	/* Counters */
 	unsigned map_calls, copy_calls, maps, inserted;
