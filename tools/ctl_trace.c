@@ -274,6 +274,9 @@ static int run(struct ctl_client *client, const struct trace_options *options, e
 		return status;
 	if (!status)
 		status = write_file(client, &file);
+	/* It is in the file now */
+	if (!status && verb != SAVE)
+		status = ask(client, ctl_client_request("trace-forget", NULL));
 	ctl_file_abort(&file);
 	return status;
 }

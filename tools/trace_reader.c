@@ -68,11 +68,28 @@ static void keep_plausible(struct trace_reader *reader, struct trace_event *slot
 	}
 }
 
+/* What was there at the position *@before, and the position when it had been read. */
+static int read_slots(struct trace_reader *reader, int fd, struct trace_event **slots,
+    uint64_t *before, uint64_t *after)
+{
+	size_t size;
+	int error = read_position(fd, before);
+
+	if (error)
+		return error;
+	size = (*before < TRACE_SLOTS ? *before : TRACE_SLOTS) * sizeof(struct trace_event);
+	*slots = malloc(size + 1);
+	reader->events = malloc(size + 1);
+	if (!*slots || !reader->events)
+		return -ENOMEM;
+	error = read_fully(fd, *slots, size, sizeof(struct trace_header));
+	return error ? error : read_position(fd, after);
+}
+
 int trace_reader_init(struct trace_reader *reader, int fd, uint64_t from_ns, uint64_t to_ns)
 {
-	const size_t size = TRACE_SLOTS * sizeof(struct trace_event);
+	struct trace_event *slots = NULL;
 	uint64_t before = 0, after = 0, first;
-	struct trace_event *slots;
 	struct stat stat;
 	int error;
 
@@ -81,13 +98,7 @@ int trace_reader_init(struct trace_reader *reader, int fd, uint64_t from_ns, uin
 		return -errno;
 	if (!S_ISREG(stat.st_mode) || stat.st_size != (off_t)TRACE_FILE_SIZE)
 		return -EPROTO;
-	slots = malloc(size);
-	reader->events = malloc(size);
-	error = slots && reader->events ? read_position(fd, &before) : -ENOMEM;
-	if (!error)
-		error = read_fully(fd, slots, size, sizeof(struct trace_header));
-	if (!error)
-		error = read_position(fd, &after);
+	error = read_slots(reader, fd, &slots, &before, &after);
 	if (error) {
 		free(slots);
 		trace_reader_finish(reader);

@@ -32,6 +32,7 @@ static const struct control_command commands[] = {
 	{ "screen", "guest, device?", "what is on its outputs, as a file", control_run_screen },
 	{ "trace-fetch", "domid?, devid?", "the ring of a device's worker, or of gpudomd",
 	    control_run_trace_fetch },
+	{ "trace-forget", "", "end the recording, and free its memory", control_run_trace_forget },
 	{ "trace-start", "guest?, seconds?", "begin a recording, or let a guest take part",
 	    control_run_trace_start },
 	{ "trace-status", "", "the recording that is on, or was last", control_run_trace_status },

@@ -39,6 +39,7 @@ void control_add_text(struct json_object *object, const char *member, const char
 
 int control_run_trace_start(struct control_call *call);
 int control_run_trace_stop(struct control_call *call);
+int control_run_trace_forget(struct control_call *call);
 int control_run_trace_status(struct control_call *call);
 int control_run_trace_fetch(struct control_call *call);
 int control_run_log_level(struct control_call *call);

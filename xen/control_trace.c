@@ -70,6 +70,12 @@ static void add_sources(struct gpu_daemon *gpu_daemon, struct json_object *list)
 	}
 }
 
+int control_run_trace_forget(struct control_call *call)
+{
+	daemon_forget_trace(call->gpu_daemon);
+	return 0;
+}
+
 int control_run_trace_status(struct control_call *call)
 {
 	const struct tracing *tracing = daemon_tracing(call->gpu_daemon);

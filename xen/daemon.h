@@ -68,6 +68,8 @@ struct tracing *daemon_tracing(struct gpu_daemon *gpu_daemon);
  * in a new one, that ends after @seconds (0: when it is stopped). -errno. */
 int daemon_start_trace(struct gpu_daemon *gpu_daemon, struct guest *guest, unsigned seconds);
 void daemon_stop_trace(struct gpu_daemon *gpu_daemon);
+/* The same, and lets go of what was recorded. */
+void daemon_forget_trace(struct gpu_daemon *gpu_daemon);
 
 /* Of gpudomd and all workers that are there; or of one guest's and those that replace them. */
 void daemon_set_log_level(struct gpu_daemon *gpu_daemon, struct guest *guest, enum log_level level);

@@ -33,14 +33,12 @@ int daemon_start_trace(struct gpu_daemon *gpu_daemon, struct guest *only, unsign
 	int error;
 
 	if (!tracing->on) {
-		while ((device = next_device(gpu_daemon, NULL, position, &guest)))
-			guest_device_forget_trace(device);
+		daemon_forget_trace(gpu_daemon);
 		error = tracing_start(tracing, seconds);
 		if (error)
 			return error;
 	}
 	tracing->all |= !only;
-	position[0] = position[1] = 0;
 	while ((device = next_device(gpu_daemon, only, position, &guest))) {
 		error = guest_device_is_traced(device) ? 0 : guest_device_start_trace(device);
 		if (error)
@@ -58,6 +56,18 @@ void daemon_stop_trace(struct gpu_daemon *gpu_daemon)
 	tracing_stop(daemon_tracing(gpu_daemon));
 	while ((device = next_device(gpu_daemon, NULL, position, &guest)))
 		guest_device_stop_trace(device);
+}
+
+void daemon_forget_trace(struct gpu_daemon *gpu_daemon)
+{
+	unsigned position[2] = { 0 };
+	struct guest *guest = NULL;
+	struct guest_device *device;
+
+	daemon_stop_trace(gpu_daemon);
+	tracing_forget(daemon_tracing(gpu_daemon));
+	while ((device = next_device(gpu_daemon, NULL, position, &guest)))
+		guest_device_forget_trace(device);
 }
 
 void daemon_set_log_level(struct gpu_daemon *gpu_daemon, struct guest *only, enum log_level level)

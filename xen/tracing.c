@@ -9,7 +9,7 @@ void tracing_init(struct tracing *tracing, sd_event *event, void (*stopped)(void
 	*tracing = (struct tracing){ .event = event, .stopped = stopped, .data = data, .fd = -1 };
 }
 
-static void tracing_forget(struct tracing *tracing)
+void tracing_forget(struct tracing *tracing)
 {
 	if (tracing->fd >= 0)
 		close(tracing->fd);

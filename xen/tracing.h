@@ -39,4 +39,7 @@ int tracing_start(struct tracing *tracing, unsigned seconds);
 /* No-op where it is off. */
 void tracing_stop(struct tracing *tracing);
 
+/* It is off; what was recorded takes no more memory. */
+void tracing_forget(struct tracing *tracing);
+
 #endif

@@ -85,6 +85,9 @@ static void a_recording_of_a_second(void **state)
 	assert_non_null(json);
 	json_object_put(json);
 	assert_false(daemon_tracing(rig->gpu_daemon)->on);
+	/* It is in the file, and nowhere else */
+	assert_int_equal(daemon_tracing(rig->gpu_daemon)->fd, -1);
+	assert_int_equal(run_trace(rig, "save", file_path), 1);
 	/* The next one begins with nothing */
 	assert_int_equal(run_trace(rig, "--seconds=1", "clock", file_path), 0);
 	assert_non_null(strstr(output, "clock (domain 2, GPU 0): 0 events\n"));
