@@ -28,6 +28,8 @@ int __wrap_worker_monitor_start(
     const struct worker_monitor_options *options, struct worker_monitor *monitor, uint32_t *bits);
 
 static const char *attempts;
+static bool contained =
+    true; /* no: attempts are made as soon as there is a renderer, and succeed */
 static struct compromised_target target = { -1, -1, -1, -1 };
 
 /* Options of this build are taken out. */
@@ -51,6 +53,7 @@ int __wrap_worker_options_parse(struct worker_options *options, int argc, char *
 	}
 	r = __real_worker_options_parse(options, kept, argv);
 	target.front_end_fd = options->fd;
+	contained = options->sandbox != WORKER_SANDBOX_OFF;
 	return r;
 }
 
@@ -144,6 +147,8 @@ int __wrap_soft_create(struct renderer **renderer)
 	soft.impl = *soft.real;
 	soft.impl.create_resource = soft_create_resource;
 	(*renderer)->impl = &soft.impl;
+	if (attempts && !contained)
+		attempts_make(attempts, &target);
 	return 0;
 }
 

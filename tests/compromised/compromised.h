@@ -9,6 +9,8 @@
  * makes attempts from inside, one after the other, once it is sandboxed and before it serves:
  * "attempt NAME: refused (...)" or "attempt NAME: SUCCEEDED (...)", on standard error. Many end
  * the process, as they should; the line before says which it was. --compromised=list names all.
+ * With --sandbox=off and the soft renderer they are made, too, as soon as that is there: to see
+ * that they can succeed.
  *
  * With or without attempts, a guest can end it: RESOURCE_CREATE_2D of 511 x N pixels does what enum
  * compromised_action says, with any renderer; so does SUBMIT_3D whose first word is

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|script|many|cycles|faults|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure]...
+# usage: test.sh [served|script|many|cycles|faults|attack|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure|recovery]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
@@ -8,6 +8,8 @@
 #   many       three guests at once, on two CPUs; one goes and comes back; what FLASK refuses gpudom
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
+#   attack     three guests, one of which attacks and crashes its worker; the other two lose no frame. SECONDS_EACH=N (30):
+#              how long each kind of attack is, CRASHES=N (10)
 #   foreign    a guest that does not grant its memory
 #   policy     the FLASK policy without each of its permissions in turn: what breaks. 10 to 20 minutes, so not
 #              among those that run by default; ONLY=TEXT: rules with this text in them, FIRST=N: from the Nth on
@@ -16,7 +18,8 @@
 #              each
 #   walk       the commands of xl-gpudom(7), word by word
 #   kconfig    configs/kernel: each option exists and holds; without a boot
-#   measure    prints counts and times; not by default either
+#   measure, recovery
+#              print counts and times; not by default either
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
 # minutes; later ones take 20 to 40, as busy as the machine is.
 . "$(dirname -- "$0")/env.sh"
@@ -49,7 +52,7 @@ count() {
 	passed=$((passed + ${1%% *})) failed=$((failed + ${n%% *}))
 }
 
-for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq walk kconfig}; do
+for t in ${*:-served script many cycles faults attack foreign flask silo dummy no-ioreq walk kconfig}; do
 	case $t in
 	served) run served 480 test ;;
 	many) run many 600 many ;;
@@ -57,6 +60,11 @@ for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq
 	faults) run faults 900 faults ;;
 	foreign) run foreign 480 foreign -p "$tb/gpudom-policy-foreign.bin" ;;
 	measure) run measure 900 measure ;;
+	recovery) run recovery 1800 recovery -e "kills=${KILLS:-100}" ;;
+	attack)
+		s=${SECONDS_EACH:-30} c=${CRASHES:-10}
+		run attack $((900 + s * 20 + c * 40)) attack -e "seconds=$s" -e "crashes=$c"
+		;;
 	script) run script 240 script ;;
 	policy)
 		"$here/mutate-flask.sh" "$tb/mutants"

@@ -1,66 +1,134 @@
 # SPDX-License-Identifier: MIT
-# Sourced in dom0: three guests: one draws in 2D, one in 3D, and one, with tight quotas, attacks (hostile.ko). The
-# two draw the same frames with and without the attack. $seconds: how long each run is.
-seconds=${seconds:-40}
+# Sourced in dom0: three guests: plain draws in 2D, virgl in 3D, and tight, whose quotas are tight, attacks with
+# hostile.ko: registers, queues, commands, quotas; then it crashes its worker, which is the compromised
+# build, $crashes times. The two draw all the while, each frame measured, for $seconds at a time, first without.
+seconds=${seconds:-30} crashes=${crashes:-10}
 
 no_avc() { ! avc; }
-said() { while read -r line; do say "  $line"; done <"$1"; }
 hostile() { run_in tight 60 "echo $1 >/sys/module/hostile/parameters/run"; }
-# count NAME: of what the attacker has done and seen.
-count() { sed -n "s/.*\<$1=\([0-9]*\).*/\1/p" /tmp/tight.out | tail -n 1; }
-look_at_counts() { run_in tight 60 'cat /sys/module/hostile/parameters/counts'; }
-at_least() { look_at_counts && [ "$(count "$1")" -ge "$2" ]; }
-pids() { run_in gpudom 20 "pgrep -x gpudomd; pgrep -f '^[^ ]*gpudom-worker .*--guest=(plain|virgl)'" && cat /tmp/gpudom.out; }
+# counted NAME: of what the attacker has done and seen.
+counted() { sed -n "s/.*\<$1=\([0-9]*\).*/\1/p" /share/out/attacker | tail -n 1; }
+look_at_attacker() {
+	run_in tight 60 'cat /sys/module/hostile/parameters/counts' || return
+	cp /tmp/tight.out /share/out/attacker
+}
+# status GUEST FILTER: of the guest's GPU (jq's words), by gpudomctl.
+status() {
+	run_in gpudom 60 "gpudomctl status --json | jq -rM '.guests[] | select(.name == \"$1\").devices[0] | $2'" && cat /tmp/gpudom.out
+}
+workers() { echo "$(run_in gpudom 20 'pgrep -x gpudomd' && cat /tmp/gpudom.out) $(status plain .pid) $(status virgl .pid)"; }
 log_lines() { run_in gpudom 20 'wc -l </run/gpudom/log' && cat /tmp/gpudom.out; }
 
-# measured NAME FIELD: of a run's report, "frames N late N p50 N p99 N longest N ms".
-measured() { sed -n "s/\r//; s/.*guest: frames .*\<$2 \([0-9.]*\).*/\1/p; " "/share/out/frames-$1"; }
-frames_of() { sed -n "s/\r//; s/.*guest: frames \([0-9][0-9]*\) late.*/\1/p" "/share/out/frames-$1"; }
-
-# draw RUN: both draw for as long.
-draw() {
-	begin_in plain "/share/bin/frames 100 $seconds"
-	begin_in virgl "/share/bin/frames -g 400 $seconds"
+# measured GUEST-RUN FIELD: of a run's report, "guest: frames N late N p50 N p99 N longest N ms".
+measured() { sed -n "s/.*guest: .*\<$2 \([0-9.]*\).*/\1/p" "/share/out/frames-$1"; }
+begin_drawing() {
+	begin_in plain "/share/bin/frames 100 $1"
+	begin_in virgl "/share/bin/frames -g 400 $1"
+}
+# end_drawing RUN LIMIT
+end_drawing() {
 	for g in plain virgl; do
-		check "$1: $g shows frames, and none fails" end_in $g $((seconds * 4 + 120))
+		before=$(cat "/tmp/$g.flushes")
+		check "$1: $g draws, and no frame fails" end_in $g "$2"
 		cp /tmp/$g.out "/share/out/frames-$g-$1"
-		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' "/tmp/$g.out")"
+		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
+		flushes $g
+		# Four frames are not measured.
+		check "$1: each of $g's frames came to its output" \
+			[ $(($(cat /tmp/$g.flushes) - before)) -ge $(($(measured $g-$1 frames) + 4)) ]
 	done
+}
+flushes() { status "$1" '.worker.outputs[0].flushes' >"/tmp/$1.flushes"; }
+beside() {
+	say "$1, $2: frames $(measured $1-$2 frames), without $(measured $1-without frames); p50 $(measured $1-$2 p50), without $(measured $1-without p50) ms; p99 $(measured $1-$2 p99), without $(measured $1-without p99) ms; late $(measured $1-$2 late), without $(measured $1-without late)"
 }
 
 prepare
 start gpudom vcpus=2 && wait_until 120 booted gpudom || return
-run_in gpudom 30 "/share/gpudom-start -k attack.conf"
+run_in gpudom 30 "/share/gpudom-start -k attack.conf --worker=/share/bin/gpudom-worker-compromised"
 for g in plain virgl; do start -p $g memory=256; done
 start -p tight memory=256 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 panic=5 initcall_blacklist=vkms_init,vgem_init,virtio_gpu_driver_init"'
 for g in plain virgl tight; do
 	check "$g: its GPU is served" /share/gpudom-unpause $g 120
 	check "$g boots" wait_until 120 booted $g
 done
-# What a platform's owner does for fairness in front of gpudom: shares of the CPUs.
+# What the platform's owner does for fairness in front of gpudom: shares of the CPUs.
 xl sched-credit2 -d gpudom -w 2048
 for g in plain virgl; do xl sched-credit2 -d $g -w 1024; done
-xl sched-credit2 -d tight -w 64
+xl sched-credit2 -d tight -w 128
 check "tight has an attacker in its kernel" run_in tight 60 'insmod /share/bin/hostile.ko'
+flushes plain
+flushes virgl
 
-draw without
-before=$(pids) lines=$(log_lines) t0=$(up)
-for way in cmr q; do
+# What a worker that was taken over would do: map another guest's pages. attempt OPTION...: by one that serves nobody.
+attempt() {
+	run_in gpudom 60 "export COMPROMISED_DOMID=$(domid plain); cd /; timeout 20 setpriv --reuid=gpudom --regid=gpudom --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs /share/bin/gpudom-worker-compromised --compromised=map-grant --renderer=soft --socket-path=/run/gpudom/attempt $* 2>&1"
+	while read -r line; do say "  $line"; done </tmp/gpudom.out
+}
+attempt --sandbox=off
+check "gpudom's user can map what plain has granted" grep -q 'map-grant: SUCCEEDED ([1-9][0-9]* pages of domain' /tmp/gpudom.out
+attempt --sandbox=strict
+check "a contained worker cannot" grep -q 'refuses the system call ioctl' /tmp/gpudom.out
+attempt --sandbox=strict "--domid=$(domid tight)"
+check "nor can one that has a monitor to ask, for another guest" grep -q 'refuses the system call ioctl' /tmp/gpudom.out
+
+begin_drawing "$seconds"
+end_drawing without $((seconds * 4 + 120))
+
+run_in gpudom 60 /share/gpudom-memory
+while read -r line; do say "  $line"; done </tmp/gpudom.out
+
+before_attack=$(workers) lines=$(log_lines) t0=$(up)
+for way in m r c q; do
 	check "tight attacks ($way)" hostile $way
-	draw "attack-$way"
-	look_at_counts
-	say "  tight: $(cat /tmp/tight.out)"
+	begin_drawing "$seconds"
+	end_drawing $way $((seconds * 4 + 120))
+	look_at_attacker || {
+		not_ok "tight does not answer"
+		xl vcpu-list >/share/out/vcpus
+		status tight . >/share/out/tight.json
+		run_in gpudom 60 'pkill -USR2 -x gpudomd; sleep 1'
+	}
 done
 hostile ''
-check "thousands of commands were malformed" at_least errors 500
-check "queues were" at_least rings 50
-check "registers were written and read anywhere" at_least registers 1000
-say "  $(($(log_lines) - lines)) lines in the log in $(since "$t0") s"
-check "gpudomd, and the others' workers, are the same" [ "$(pids)" = "$before" ]
+say "  tight has done: $(cat /share/out/attacker)"
+check "registers were written and read anywhere" [ "$(counted registers)" -ge 1000 ]
+check "queues were malformed" [ "$(counted rings)" -ge 50 ]
+check "commands were" [ "$(counted errors)" -ge 500 ]
+check "all resources that it may have" [ "$(counted resources)" = 200 ]
+check "all contexts" [ "$(counted contexts)" = 8 ]
+check "all memory of the host's" [ "$(counted pixels_mib)" = 32 ]
+check "all memory of its own as backings" [ "$(counted backings_mib)" = 30 ]
+check "what is more is refused" [ "$(counted refused)" -ge 100 ]
+lines=$(($(log_lines) - lines)) seen=$(status tight .log_suppressed)
+say "  $lines lines in the log in $(since "$t0") s; $seen were not written"
+check "the log has no more than five lines for a second of it" [ $lines -le "$(($(cut -d. -f1 /proc/uptime) * 5 - ${t0%.*} * 5 + 100))" ]
+check "gpudomd and the others' workers are the same" [ "$(workers)" = "$before_attack" ]
+
+# --- its worker crashes; 5 times a minute, and it is blocked until somebody allows it again
+blocked() { [ "$(status tight .state)" = blocked ]; }
+deaths() { status tight .deaths; }
+first=$(deaths) blocks=0 t0=$(up)
+limit=$((crashes * 25 + 60))
+begin_drawing $((limit / 4))
+check "tight's kernel crashes its worker" hostile x
+while [ $(($(deaths) - first)) -lt "$crashes" ] && [ "$(cut -d. -f1 /proc/uptime)" -lt $((${t0%.*} + limit)) ]; do
+	if blocked; then
+		blocks=$((blocks + 1))
+		[ $blocks -gt 1 ] || say "  $(status tight .trouble)"
+		run_in gpudom 60 'gpudomctl unblock tight'
+	fi
+done
+died=$(($(deaths) - first))
+check "its worker crashed $died times (in $(since "$t0") s); it was blocked, and unblocked, $blocks times" \
+	[ $died -ge "$crashes" -a $blocks -ge 1 ]
+check "it is blocked in the end" wait_until 120 blocked
+say "  $(status tight .last_death)"
+end_drawing x $((limit + 240))
+check "gpudomd and the others' workers are the same" [ "$(workers)" = "$before_attack" ]
 for g in plain virgl; do
-	for a in cmr q; do
-		say "$g, $a: frames $(frames_of $g-attack-$a) of $(frames_of $g-without), p50 $(measured $g-attack-$a p50) of $(measured $g-without p50) ms, p99 $(measured $g-attack-$a p99) of $(measured $g-without p99) ms"
-	done
+	for way in m r c q x; do beside $g $way; done
 done
 check "FLASK has refused nothing" no_avc
 gpudom_log
+for g in plain virgl tight; do xl destroy $g; done
