@@ -88,8 +88,18 @@ static void monitor_log_put(struct monitor_log *log)
 	for (char *c = log->line; *c; c++)
 		if (*c != '\t' && ((unsigned char)*c < ' ' || *c == 0x7f))
 			*c = '?';
+	/* LLVM on Arm, for one, says at each shader that it may not read /proc/cpuinfo. */
+	if (log->length && !strcmp(log->line, log->last)) {
+		log->repeats++;
+		return;
+	}
 	if (!monitor_log_allow(log))
 		return;
+	if (log->repeats)
+		log_info("the worker's line before came %llu more times",
+		    (unsigned long long)log->repeats);
+	log->repeats = 0;
+	memcpy(log->last, log->line, log->length + 1);
 	if (log->suppressed)
 		log_warning("%llu lines of the worker were not written: it writes too many",
 		    (unsigned long long)log->suppressed);

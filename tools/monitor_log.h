@@ -23,6 +23,8 @@ struct monitor_log {
 	uint64_t suppressed; /* since the last that was written */
 	char line[MONITOR_LOG_LINE];
 	unsigned length;
+	char last[MONITOR_LOG_LINE]; /* the line before, which is not written again and again */
+	uint64_t repeats;            /* how often it was not */
 };
 
 /* Before the fork. @guest may be NULL. 0 or -errno. */
