@@ -92,6 +92,8 @@ loopback_sources := $(wildcard tests/loopback/*.c)
 unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
 # With the worker as it is built for use
 release_tests := device/sandbox_test
+# ... and with sanitizers, which the sandbox does not get on with
+both_tests := device/trace_test
 device_tests := $(filter-out $(release_tests),$(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c)))
 xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
 tests := $(unit_tests) $(device_tests) $(xen_tests)
@@ -184,7 +186,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 
 # ---------------------------------------------------------------- tests
 
-release-test-programs: $(addprefix $(BUILD)/,$(release_tests) gpudom-worker gpudom-worker-compromised)
+release-test-programs: $(addprefix $(BUILD)/,$(release_tests) $(both_tests) gpudom-worker gpudom-worker-compromised)
 test-programs: $(addprefix $(BUILD)/,$(tests) gpudom-worker gpudom-keeper)
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
@@ -198,7 +200,8 @@ test: check fuzz-check
 check:
 	+$(MAKE) BUILD=build/asan SANITIZE=1 test-programs
 	+$(MAKE) BUILD=build/release release-test-programs
-	tests/run.sh $(addprefix build/asan/,$(tests)) $(addprefix build/release/,$(release_tests))
+	tests/run.sh $(addprefix build/asan/,$(tests)) $(addprefix build/release/,$(release_tests) \
+		$(both_tests))
 
 FUZZ_SECONDS ?= 5
 fuzz-check:
