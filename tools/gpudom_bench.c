@@ -15,6 +15,7 @@
 #include "render/virgl.h"
 #include "tools/bench_backend.h"
 #include "tools/bench_floor.h"
+#include "tools/bench_recovery.h"
 #include "tools/bench_report.h"
 
 #define TRIPS 500 /* round trips of a kind in one round */
@@ -67,6 +68,7 @@ static const char help[] =
     "                   built without probes (make WITH_USDT=0)\n"
     "  --rounds=N       measure N times and give medians (1 to 200, default 15)\n"
     "  --json=FILE      write all numbers there too; -: standard output, without a table\n"
+    "  --recovery=N     only kill the worker N times, and print how long that takes its guest\n"
     "  --baseline-rss   only start EGL and virglrenderer, print VmRSS in KiB, and end\n"
     "  --help\n"
     "\n"
@@ -394,6 +396,7 @@ int main(int argc, char **argv)
 		OPT_TRACING,
 		OPT_ROUNDS,
 		OPT_JSON,
+		OPT_RECOVERY,
 		OPT_BASELINE,
 		OPT_HELP
 	};
@@ -403,11 +406,13 @@ int main(int argc, char **argv)
 		{ "tracing", optional_argument, NULL, OPT_TRACING },
 		{ "rounds", required_argument, NULL, OPT_ROUNDS },
 		{ "json", required_argument, NULL, OPT_JSON },
+		{ "recovery", required_argument, NULL, OPT_RECOVERY },
 		{ "baseline-rss", no_argument, NULL, OPT_BASELINE },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
 	static struct bench bench = { .rounds = ROUNDS };
+	unsigned kills = 0;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -428,6 +433,9 @@ int main(int argc, char **argv)
 		case OPT_JSON:
 			bench.json = optarg;
 			break;
+		case OPT_RECOVERY:
+			kills = (unsigned)strtoul(optarg, NULL, 10);
+			break;
 		case OPT_BASELINE:
 			return run_baseline();
 		case OPT_HELP:
@@ -441,5 +449,7 @@ int main(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_FAILURE;
 	}
+	if (kills)
+		return bench_recovery(bench.worker, kills) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	return run_bench(&bench) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
