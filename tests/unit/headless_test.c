@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/screen.h"
 #include "render/headless.h"
 
 #include <cmocka.h>
@@ -105,7 +106,10 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	f->display->impl->destroy(f->display);
+	if (f->display)
+		f->display->impl->destroy(f->display);
+	if (f->screen_fd >= 0)
+		close(f->screen_fd);
 	sd_event_unref(f->event);
 	free(f);
 	return 0;
@@ -349,6 +353,135 @@ static void modes_can_change(void **state)
 	assert_int_equal(f->serial, 1);
 }
 
+/* ---------------------------------------------------------------- somebody else's screen */
+
+static void destroy(struct fixture *f)
+{
+	f->display->impl->destroy(f->display);
+	f->display = NULL;
+}
+
+/* What is on the screen is there when its worker is not, and a successor draws on. */
+static void a_screen_outlives_its_display(void **state)
+{
+	struct fixture *f = *state;
+	struct display_cursor cursor = { .pixels = { 0xff00ff00 } };
+	uint32_t width, height, *pixels;
+	struct screen_output output;
+
+	assert_int_equal(screen_create(&f->screen_fd), 0);
+	assert_int_equal(
+	    screen_capture(f->screen_fd, 0, &width, &height, (void **)&pixels), -ENOENT);
+	start(f, 60000);
+	set_source(f, &f->a);
+	f->display->impl->set_cursor(f->display, 0, &cursor, 7, 8);
+	flush(f, (struct display_rect){ 0, 0, W, H }, 1);
+	wait_shown(f, 1);
+	destroy(f);
+	assert_int_equal(screen_capture(f->screen_fd, 0, &width, &height, (void **)&pixels), 0);
+	assert_int_equal(width, W);
+	assert_int_equal(height, H);
+	assert_int_equal(pixels[0], 0x112233);
+	assert_int_equal(pixels[8 * W + 7], 0xff00);
+	free(pixels);
+
+	/* The successor has shown nothing yet. */
+	start(f, 60000);
+	assert_int_equal(see(f, 0, 0), 0x112233);
+	assert_int_equal(see(f, 7, 8), 0xff00);
+	/* One that died in the middle of a frame does not keep it from drawing. */
+	assert_int_equal(screen_read(f->screen_fd, 0, &output), 0);
+	output.serial |= 1;
+	assert_int_equal(
+	    pwrite(f->screen_fd, &output, sizeof(output), offsetof(struct screen_head, outputs)),
+	    sizeof(output));
+	set_source(f, &f->b);
+	flush(f, (struct display_rect){ 0, 0, W / 2, H / 2 }, 2);
+	wait_shown(f, 2);
+	assert_int_equal(see(f, 0, 0), 0x445566);
+	/* No cursor was set on this one. */
+	assert_int_equal(see(f, 7, 8), 0x445566);
+	assert_int_equal(screen_read(f->screen_fd, 0, &output), 0);
+	assert_int_equal(output.serial % 2, 0);
+	assert_int_equal(output.width, W / 2);
+}
+
+/* Whoever watches need not ask. */
+static void an_unpaced_output_is_watched(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t width, height, *pixels;
+
+	assert_int_equal(screen_create(&f->screen_fd), 0);
+	start(f, 0);
+	set_source(f, &f->a);
+	for (uint64_t serial = 1; serial <= 100; serial++)
+		flush(f, (struct display_rect){ 0, 0, W, H }, serial);
+	assert_int_equal(f->shown, 100);
+	assert_int_equal(f->a.reads, 0);
+	while (!f->a.reads)
+		assert_true(sd_event_run(f->event, UINT64_MAX) > 0);
+	assert_int_equal(screen_capture(f->screen_fd, 0, &width, &height, (void **)&pixels), 0);
+	assert_int_equal(pixels[W * H - 1], 0x112233);
+	free(pixels);
+	assert_int_equal(f->shown, 100);
+	/* Once for all of them, and nobody is woken up for what does not change. */
+	assert_int_equal(f->a.reads, 1);
+	assert_int_equal(sd_event_run(f->event, 300000), 0);
+	flush(f, (struct display_rect){ 0, 0, W, H }, 101);
+	while (f->a.reads < 2)
+		assert_true(sd_event_run(f->event, UINT64_MAX) > 0);
+}
+
+/* Nobody resizes it, and what is larger than its slot is refused. */
+static void a_screen_has_its_size(void **state)
+{
+	struct fixture *f = *state;
+	struct screen screen;
+
+	start(f, 0);
+	assert_int_equal(screen_create(&f->screen_fd), 0);
+	assert_int_equal(ftruncate(f->screen_fd, 0), -1);
+	assert_int_equal(screen_open(&screen, f->screen_fd), 0);
+	assert_null(screen_begin(&screen, 0, 8193, 8192));
+	assert_null(screen_begin(&screen, 0, UINT32_MAX, UINT32_MAX));
+	assert_null(screen_begin(&screen, 0, 0, 1));
+	assert_non_null(screen_begin(&screen, 15, 8192, 1));
+	assert_int_equal(screen_lose(f->screen_fd, 0, 65536, 65536, &screen), -EFBIG);
+	assert_int_equal(screen_lose(f->screen_fd, 16, 1, 1, &screen), -EINVAL);
+	screen_close(&screen);
+	assert_true(screen_open(&screen, STDIN_FILENO) < 0);
+}
+
+/* Until the next frame, all of it. */
+static void a_lost_picture_is_replaced_by_a_frame(void **state)
+{
+	static uint32_t lost[40 * 30];
+	struct fixture *f = *state;
+	uint32_t width, height, *pixels;
+
+	assert_int_equal(screen_create(&f->screen_fd), 0);
+	start(f, 60000);
+	set_source(f, &f->a);
+	flush(f, (struct display_rect){ 0, 0, W, H }, 1);
+	wait_shown(f, 1);
+	lost[0] = 0xbeef;
+	assert_int_equal(screen_lose(f->screen_fd, 0, 40, 30, lost), 0);
+	assert_int_equal(screen_capture(f->screen_fd, 0, &width, &height, (void **)&pixels), 0);
+	assert_int_equal(width, 40);
+	assert_int_equal(height, 30);
+	assert_int_equal(pixels[0], 0xbeef);
+	free(pixels);
+	f->a.pixels[0] = 0x777777;
+	flush(f, (struct display_rect){ 0, 0, 1, 1 }, 2);
+	wait_shown(f, 2);
+	assert_int_equal(see(f, 0, 0), 0x777777);
+	assert_int_equal(see(f, W - 1, H - 1), 0x112233);
+	assert_int_equal(screen_lose(f->screen_fd, 0, 40, 30, lost), 0);
+	assert_int_equal(screen_find(f->screen_fd, 0), 0);
+	assert_int_equal(see(f, 0, 0), 0x777777);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +498,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_cursor_lies_on_top, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_png_holds_the_picture, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(modes_can_change, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_screen_outlives_its_display, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_unpaced_output_is_watched, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_screen_has_its_size, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_lost_picture_is_replaced_by_a_frame, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

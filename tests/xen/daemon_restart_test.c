@@ -144,6 +144,7 @@ static int set_up_restart(void **state)
 
 	set_up(&plain);
 	r = (struct restart_rig){ .rig = *(struct rig *)plain };
+	r.rig.options.config = &r.rig.config;
 	r.rig.before_turn = before_turn;
 	fake_xen.eventfds = true;
 	fake_keeper_init(&r.keeper, r.rig.event);
@@ -514,6 +515,59 @@ static void the_worker_dies_as_well(void **state)
 	assert_all_gone(r);
 }
 
+/* A successor neither starts a worker for it, nor does the guest's reset. */
+static void a_blocked_guest_stays_blocked(void **state)
+{
+	struct restart_rig *r = *state;
+	unsigned workers;
+
+	start(r);
+	while (!(rd(&r->rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET))
+		wr(&r->rig, VIRTIO_MMIO_CONFIG, DIE);
+	forget_mapped();
+	workers = fake_gntdev->workers;
+	for (unsigned i = 0; i < 2; i++) {
+		restart(r);
+		assert_true(rd(&r->rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+		wr(&r->rig, VIRTIO_MMIO_STATUS, 0);
+		assert_int_equal(rd(&r->rig, VIRTIO_MMIO_STATUS), NEEDS_RESET);
+		wr(&r->rig, VIRTIO_MMIO_STATUS, 1);
+		assert_int_equal(rd(&r->rig, VIRTIO_MMIO_DEVICE_ID), 16);
+	}
+	assert_int_equal(fake_gntdev->workers, workers);
+	detach();
+	assert_all_gone(r);
+	/* A guest that boots anew is another one. */
+	start(r);
+}
+
+/* A successor reads what its predecessor's worker goes on to write. */
+static void an_adopted_worker_hangs(void **state)
+{
+	struct restart_rig *r = *state;
+	struct telemetry *page;
+	pid_t worker;
+
+	assert_int_equal(config_parse(&r->rig.config, "test", "[default]\nhang-timeout = 1s\n"), 0);
+	WAIT_FOR(&r->rig, has(STATUS, "ready"));
+	restart(r);
+	start(r);
+	worker = worker_pid(r);
+	restart(r);
+	assert_unnoticed(r);
+	assert_int_equal(worker_pid(r), worker);
+	assert_int_equal(
+	    telemetry_open(fake_keeper_find(&r->keeper, "2-0-telemetry"), true, &page), 0);
+	page->busy_since_ns = 1;
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	page->busy_since_ns = 0;
+	telemetry_close(page);
+	forget_mapped();
+	assert_unnoticed(r);
+	detach();
+	assert_all_gone(r);
+}
+
 /* ------------------------------------------------------------ guests go meanwhile */
 
 static void the_guest_dies_while_nobody_is_there(void **state)
@@ -724,6 +778,8 @@ int main(int argc, char **argv)
 		RESTART_TEST(killed_at_any_time),
 		RESTART_TEST(killed_at_each_call),
 		RESTART_TEST(the_worker_dies_as_well),
+		RESTART_TEST(a_blocked_guest_stays_blocked),
+		RESTART_TEST(an_adopted_worker_hangs),
 		RESTART_TEST(the_guest_dies_while_nobody_is_there),
 		RESTART_TEST(the_device_is_taken_away_while_nobody_is_there),
 		RESTART_TEST(nobody_keeps_anything),
