@@ -164,6 +164,7 @@ fakes-xen/daemon_foreign_test := $(fake_xen)
 fakes-xen/life_cycle_test := $(fake_xen)
 fakes-xen/control_test := $(fake_xen)
 fakes-xen/control_screen_test := $(fake_xen)
+fakes-xen/control_top_test := $(fake_xen)
 fakes-xen/control_trace_test := $(fake_xen)
 fakes-xen/xen_script_test := $(fake_xen) tests/xen/xen_script.c
 
