@@ -105,14 +105,14 @@ static void make_snapshot(struct ctl_snapshot *snapshot, uint64_t seconds)
 	snapshot->devices[0].resident_bytes = 61 << 20;
 }
 
-/* What @print writes, to be freed. */
-#define CAPTURE(text, call)                                \
-	do {                                               \
-		size_t size_;                              \
-		FILE *out = open_memstream(&text, &size_); \
-		assert_non_null(out);                      \
-		call;                                      \
-		fclose(out);                               \
+/* What @call writes to a file that is called out, to be freed. */
+#define CAPTURE(text, call)                                  \
+	do {                                                 \
+		size_t size_;                                \
+		FILE *out = open_memstream(&(text), &size_); \
+		assert_non_null(out);                        \
+		call;                                        \
+		fclose(out);                                 \
 	} while (0)
 
 static void assert_line(const char *text, const char *line)
@@ -375,7 +375,7 @@ static void top_sorts_and_fits(void **state)
 
 static void metrics_are_well_formed(void **state)
 {
-	struct metrics metrics;
+	static struct metrics metrics;
 	struct ctl_snapshot now;
 	char *text = NULL;
 
@@ -404,13 +404,11 @@ static void metrics_are_well_formed(void **state)
 	assert_true(metrics_get(&metrics, "gpudom_fence_latency_seconds_count", CLOCK) == 200);
 	assert_true(fabs(metrics_get(&metrics, "gpudom_fence_latency_seconds_sum", CLOCK) -
 			 (196 * 0.0012 + 4 * 0.009)) < 1e-6);
-	metrics_finish(&metrics);
 	free(text);
 	CAPTURE(text, ctl_print_metrics(out, NULL));
 	metrics_parse(&metrics, text);
 	assert_int_equal(metrics.count, 1);
 	assert_true(metrics_get(&metrics, "gpudom_up", "") == 0);
-	metrics_finish(&metrics);
 	free(text);
 	ctl_snapshot_finish(&now);
 }

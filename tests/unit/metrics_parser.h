@@ -20,13 +20,13 @@
 #include <cmocka.h>
 
 struct metrics_sample {
-	char *name, *labels; /* labels as they stand between the braces */
+	char name[128], labels[256]; /* labels as they stand between the braces */
 	double value;
 };
 
 struct metrics {
 	size_t count, family_count;
-	struct metrics_sample samples[8192];
+	struct metrics_sample samples[2048];
 	struct {
 		char name[128], type[16];
 		size_t first, end; /* its samples */
@@ -80,6 +80,14 @@ static inline bool metrics_belongs(const struct metrics *metrics, size_t family,
 	return false;
 }
 
+/* The first @length bytes of @text. */
+static inline void metrics_copy(char *to, size_t size, const char *text, size_t length)
+{
+	assert_true(length < size);
+	memcpy(to, text, length);
+	to[length] = '\0';
+}
+
 static inline void metrics_sample(struct metrics *metrics, char *line)
 {
 	struct metrics_sample *sample = &metrics->samples[metrics->count];
@@ -87,14 +95,13 @@ static inline void metrics_sample(struct metrics *metrics, char *line)
 	char *end = line + length, *number;
 
 	assert_true(metrics->count < sizeof(metrics->samples) / sizeof(metrics->samples[0]));
-	sample->name = strndup(line, length);
-	sample->labels = strdup("");
+	metrics_copy(sample->name, sizeof(sample->name), line, length);
 	if (*end == '{') {
 		char *labels = end + 1;
 
 		end = metrics_labels(labels);
-		free(sample->labels);
-		sample->labels = strndup(labels, (size_t)(end - labels));
+		metrics_copy(
+		    sample->labels, sizeof(sample->labels), labels, (size_t)(end - labels));
 		end++;
 	}
 	assert_int_equal(*end, ' ');
@@ -119,7 +126,8 @@ static inline void metrics_comment(struct metrics *metrics, const char *line)
 		for (size_t i = 0; i < metrics->family_count; i++)
 			assert_string_not_equal(metrics->families[i].name, name);
 		assert_null(strchr(rest, '\\'));
-		strcpy(metrics->families[metrics->family_count].name, name);
+		metrics_copy(
+		    metrics->families[metrics->family_count].name, 128, name, strlen(name));
 		metrics->families[metrics->family_count].type[0] = '\0';
 		metrics->families[metrics->family_count].first = metrics->count;
 		metrics->families[metrics->family_count++].end = metrics->count;
@@ -131,7 +139,7 @@ static inline void metrics_comment(struct metrics *metrics, const char *line)
 	    metrics->families[metrics->family_count - 1].first);
 	assert_true(
 	    !strcmp(rest, "counter") || !strcmp(rest, "gauge") || !strcmp(rest, "histogram"));
-	strcpy(metrics->families[metrics->family_count - 1].type, rest);
+	metrics_copy(metrics->families[metrics->family_count - 1].type, 16, rest, strlen(rest));
 	assert_int_equal(!strcmp(rest, "counter"),
 	    strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_total"));
 }
@@ -194,14 +202,6 @@ static inline double metrics_get(
 			return metrics->samples[i].value;
 	fail_msg("no sample %s{%s}", name, labels);
 	return 0;
-}
-
-static inline void metrics_finish(struct metrics *metrics)
-{
-	for (size_t i = 0; i < metrics->count; i++) {
-		free(metrics->samples[i].name);
-		free(metrics->samples[i].labels);
-	}
 }
 
 #endif

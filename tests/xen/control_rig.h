@@ -35,7 +35,7 @@ static inline void close_control(void)
 
 static inline int set_up_control(void **state)
 {
-	memcpy(control_dir + sizeof(control_dir) - 7, "XXXXXX", 6);
+	snprintf(control_dir, sizeof(control_dir), "/tmp/gpudom-control-XXXXXX");
 	assert_non_null(mkdtemp(control_dir));
 	snprintf(control_path, sizeof(control_path), "%s/control", control_dir);
 	snprintf(argument, sizeof(argument), "--control=%s", control_path);
@@ -75,7 +75,7 @@ static inline void peer_connect(struct rig *rig, struct peer *peer)
 		.passed_fd = -1,
 	};
 	assert_true(peer->fd >= 0);
-	strcpy(address.sun_path, control_path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control_path);
 	/* EAGAIN: the queue of those who want to is full */
 	while (connect(peer->fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		assert_int_equal(errno, EAGAIN);

@@ -242,10 +242,9 @@ static void a_line_that_does_not_end(void **state)
 	struct json_object *answer;
 	struct peer peer;
 
-	memset(line, ' ', CONTROL_LINE_MAX);
 	peer_greet(rig, &peer);
 	/* As long as may be. */
-	memcpy(line, COMMANDS, strlen(COMMANDS));
+	snprintf(line, sizeof(line), "%-*s", CONTROL_LINE_MAX, COMMANDS);
 	line[CONTROL_LINE_MAX - 1] = '\n';
 	peer_write(&peer, line);
 	answer = peer_read(rig, &peer);
