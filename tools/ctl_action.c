@@ -179,3 +179,13 @@ int ctl_reset(int argc, char **argv)
 
 	return action_run(&reset, argc, argv);
 }
+
+int ctl_reload(int argc, char **argv)
+{
+	static const struct action reload = { "reload", "",
+		"Has gpudomd read gpudom.conf anew, and says whose settings are others now and when they hold.\n"
+		"A file that is wrong changes nothing.",
+		false };
+
+	return action_run(&reload, argc, argv);
+}

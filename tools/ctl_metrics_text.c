@@ -127,6 +127,28 @@ static void print_states(FILE *out, const struct ctl_snapshot *snapshot)
 		    snapshot->devices[i].trouble[0] != 0);
 }
 
+/* As they are called in "status"; see gpudom-control(7). */
+static void print_limits(FILE *out, const struct ctl_snapshot *snapshot)
+{
+	print_head(
+	    out, "gpudom_limit", "gauge", "What the guest may have at once; 0 for a cap: none");
+	for (size_t i = 0; i < snapshot->count; i++) {
+		struct json_object *limits;
+
+		if (!json_object_object_get_ex(snapshot->devices[i].json, "limits", &limits) ||
+		    !json_object_is_type(limits, json_type_object))
+			continue;
+		json_object_object_foreach(limits, name, value)
+		{
+			char label[64];
+
+			snprintf(label, sizeof(label), ",limit=\"%.40s\"", name);
+			print_sample(out, "gpudom_limit", &snapshot->devices[i], label,
+			    json_object_get_uint64(value));
+		}
+	}
+}
+
 static void print_commands(FILE *out, const struct ctl_snapshot *snapshot)
 {
 	char label[64];
@@ -269,6 +291,7 @@ void ctl_print_metrics(FILE *out, const struct ctl_snapshot *snapshot)
 		print_field(out, snapshot, field, "counter");
 	for (const struct control_field *field = control_levels; field->name; field++)
 		print_field(out, snapshot, field, "gauge");
+	print_limits(out, snapshot);
 	print_commands(out, snapshot);
 	print_fences(out, snapshot);
 	print_outputs(out, snapshot);

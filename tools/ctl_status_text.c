@@ -186,25 +186,71 @@ static void print_output(
 		print_histogram(out, "  between frames", &output->intervals);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), tail = strlen(end);
+
+	return length >= tail && !strcmp(text + length - tail, end);
+}
+
+/* A number as its name says what it is. */
+static void format_number(const char *name, uint64_t value, char text[CTL_NUMBER_MAX])
+{
+	if (ends_with(name, "_ns"))
+		ctl_format_ns(value, text);
+	else if (ends_with(name, "_bytes"))
+		ctl_format_bytes(value, text);
+	else
+		snprintf(text, CTL_NUMBER_MAX, "%llu", (unsigned long long)value);
+}
+
+/* "gpu busy", for gpu_busy_ns */
+static void format_label(const char *name, char *label, size_t size)
+{
+	int stem = (int)strlen(name) - (ends_with(name, "_ns") ? 3 : 0);
+
+	snprintf(label, size, "%.*s", stem, name);
+	for (char *c = label; *c; c++)
+		*c = *c == '_' ? ' ' : *c;
+}
+
 static void print_field(
     FILE *out, const struct control_field *field, const struct telemetry *telemetry)
 {
-	uint64_t value = control_field_get(field, telemetry);
-	size_t length = strlen(field->name);
 	char text[CTL_NUMBER_MAX], label[64];
 
-	snprintf(label, sizeof(label), "%s", field->name);
-	for (char *c = label; *c; c++)
-		*c = *c == '_' ? ' ' : *c;
-	if (length > 3 && !strcmp(field->name + length - 3, "_ns")) {
-		label[length - 3] = '\0';
-		ctl_format_ns(value, text);
-	} else if (length > 6 && !strcmp(field->name + length - 6, "_bytes")) {
-		ctl_format_bytes(value, text);
-	} else {
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	}
+	format_label(field->name, label, sizeof(label));
+	format_number(field->name, control_field_get(field, telemetry), text);
 	print_line(out, label, "%s", text);
+}
+
+/* What there may be of it, at most. NULL: nobody says. */
+static struct json_object *find_limit(const struct ctl_device *device, const char *level)
+{
+	struct json_object *limits, *limit;
+
+	if (!json_object_object_get_ex(device->json, "limits", &limits))
+		return NULL;
+	if (!strcmp(level, "fences_pending"))
+		level = "fences";
+	return json_object_object_get_ex(limits, level, &limit) ? limit : NULL;
+}
+
+/* "17 of 65536" */
+static void print_level(
+    FILE *out, const struct control_field *field, const struct ctl_device *device)
+{
+	struct json_object *limit = find_limit(device, field->name);
+	char text[CTL_NUMBER_MAX], most[CTL_NUMBER_MAX], label[64];
+
+	if (!limit) {
+		print_field(out, field, &device->telemetry);
+		return;
+	}
+	format_label(field->name, label, sizeof(label));
+	format_number(field->name, control_field_get(field, &device->telemetry), text);
+	format_number(field->name, json_object_get_uint64(limit), most);
+	print_line(out, label, "%s of %s", text, most);
 }
 
 /* Members that are texts, or lists of texts; gpudomd knows best what there is to say. */
@@ -225,25 +271,23 @@ static void print_words(
 	fputc('\n', out);
 }
 
-/* "used of limit" */
+/* Those that stand by no level; a cap of 0 is none. */
 static void print_limits(FILE *out, const struct ctl_device *device)
 {
-	struct json_object *limits;
+	static const struct {
+		const char *name, *label, *unit;
+	} caps[] = {
+		{ "submissions", "cap: submissions", "" },
+		{ "frame_rate", "cap: frames/s", "" },
+		{ "gpu_time", "cap: GPU time", " %" },
+	};
+	struct json_object *limit;
 
-	if (!json_object_object_get_ex(device->json, "limits", &limits))
-		return;
-	fputs("\n  Limits\n", out);
-	json_object_object_foreach(limits, name, limit)
-	{
-		char label[64], text[CTL_NUMBER_MAX];
-		size_t length = strlen(name);
-
-		snprintf(label, sizeof(label), "  %s", name);
-		if (length > 6 && !strcmp(name + length - 6, "-bytes"))
-			ctl_format_bytes(json_object_get_uint64(limit), text);
-		else
-			snprintf(text, sizeof(text), "%s", json_object_get_string(limit));
-		print_line(out, label, "%s", text);
+	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+		limit = find_limit(device, caps[i].name);
+		if (limit && json_object_get_uint64(limit))
+			print_line(out, caps[i].label, "%llu%s",
+			    (unsigned long long)json_object_get_uint64(limit), caps[i].unit);
 	}
 }
 
@@ -288,10 +332,10 @@ void ctl_print_device(FILE *out, const struct ctl_snapshot *before, const struct
 	    (unsigned long long)device->reads, (unsigned long long)device->writes,
 	    (unsigned long long)device->kicks, (unsigned long long)device->interrupts);
 	for (const struct control_field *field = control_levels; field->name; field++)
-		print_field(out, field, telemetry);
+		print_level(out, field, device);
+	print_limits(out, device);
 	for (const struct control_field *field = control_counters; field->name; field++)
 		print_field(out, field, telemetry);
 	for (unsigned i = 0; i < telemetry->outputs_count; i++)
 		print_output(out, now, device, i);
-	print_limits(out, device);
 }

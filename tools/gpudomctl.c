@@ -20,6 +20,7 @@ static const struct ctl_command {
 	{ "reset", "give a guest a new worker", ctl_reset },
 	{ "block", "take a guest's GPU away", ctl_block },
 	{ "unblock", "give it back", ctl_unblock },
+	{ "reload", "have gpudomd read gpudom.conf anew", ctl_reload },
 	{ "trace", "record what guests' requests go through, for Perfetto", ctl_trace },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that change something: "block", "unblock", "reset". Each answer says, in
+/* Commands that change something: "block", "unblock", "reset", "reload". Each answer says, in
  * "text", what has happened. */
 #include <errno.h>
 #include <json-c/json.h>
@@ -111,4 +111,40 @@ int control_run_reset(struct control_call *call)
 	};
 
 	return control_act(call, &reset);
+}
+
+/* ---------------------------------------------------------------------- reload */
+
+static void add_change(
+    void *data, const struct guest *guest, const char *at_once, const char *at_reset)
+{
+	struct json_object *list = data, *one = json_object_new_object();
+
+	control_add_text(one, "name", guest_name(guest));
+	control_add_number(one, "domid", guest_domid(guest));
+	control_add_text(one, "at_once", at_once);
+	control_add_text(one, "at_reset", at_reset);
+	json_object_array_add(list, one);
+}
+
+int control_run_reload(struct control_call *call)
+{
+	struct json_object *changed = json_object_new_array();
+	char *errors = NULL;
+	int error = daemon_reload(call->gpu_daemon, add_change, changed, &errors);
+
+	if (error)
+		control_fail(call, "bad-config", "nothing has changed: %s",
+		    errors && *errors ? errors : strerror(-error));
+	free(errors);
+	if (error) {
+		json_object_put(changed);
+		return error;
+	}
+	control_add_text(call->result, "text",
+	    json_object_array_length(changed) ? "gpudom.conf has been read."
+					      : "gpudom.conf has been read; no running guest's "
+						"settings are other ones.");
+	json_object_object_add(call->result, "changed", changed);
+	return 0;
 }

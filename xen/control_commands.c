@@ -28,6 +28,7 @@ static const struct control_command commands[] = {
 	{ "unblock", "guest, device?", "give it back", control_run_unblock },
 	{ "reset", "guest, device?", "put a new worker in the place of its own",
 	    control_run_reset },
+	{ "reload", "", "read the configuration anew", control_run_reload },
 	{ "status", "guest?", "all that is known of guests and their devices", control_run_status },
 	{ "screen", "guest, device?", "what is on its outputs, as a file", control_run_screen },
 	{ "trace-fetch", "domid?, devid?", "the ring of a device's worker, or of gpudomd",

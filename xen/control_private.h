@@ -53,6 +53,7 @@ int control_run_status(struct control_call *call);
 int control_run_block(struct control_call *call);
 int control_run_unblock(struct control_call *call);
 int control_run_reset(struct control_call *call);
+int control_run_reload(struct control_call *call);
 
 /* ---- control_screen.c ---- */
 

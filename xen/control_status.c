@@ -30,6 +30,24 @@ static void add_health(struct json_object *object, const struct health_state *he
 	control_add_text(object, "last_death", health->last_end);
 }
 
+static void add_limits(struct json_object *object, const struct gpu_limits *limits)
+{
+	struct json_object *one = json_object_new_object();
+
+	control_add_number(one, "resources", limits->resources);
+	control_add_number(one, "contexts", limits->contexts);
+	control_add_number(one, "attachments", limits->attachments);
+	control_add_number(one, "fences", limits->fences);
+	control_add_number(one, "maps", limits->maps);
+	control_add_number(one, "host_bytes", limits->host_bytes);
+	control_add_number(one, "backing_bytes", limits->backing_bytes);
+	control_add_number(one, "command_bytes", limits->command_bytes);
+	control_add_number(one, "submissions", limits->submissions);
+	control_add_number(one, "frame_rate", limits->frame_rate);
+	control_add_number(one, "gpu_time", limits->gpu_time);
+	json_object_object_add(object, "limits", one);
+}
+
 static struct json_object *status_of_device(const struct guest_device *device, uint64_t now_ns)
 {
 	struct json_object *object = json_object_new_object();
@@ -55,6 +73,7 @@ static struct json_object *status_of_device(const struct guest_device *device, u
 	control_add_number(object, "interrupts", status.interrupts);
 	control_add_number(object, "log_lines", status.log_lines);
 	control_add_number(object, "log_suppressed", status.log_suppressed);
+	add_limits(object, &status.limits);
 	if (status.known)
 		json_object_object_add(
 		    object, "worker", control_describe_telemetry(&status.telemetry));

@@ -125,6 +125,7 @@ struct guest_device_status {
 	enum guest_device_state state;
 	enum guest_block blocked; /* with DEVICE_LOST */
 	bool running;             /* the guest's driver is up */
+	struct gpu_limits limits; /* that hold now */
 	const char *complaint;    /* what the guest gets wrong, a static sentence; NULL: nothing */
 	pid_t pid;                /* of the worker; 0: none */
 	struct health_state health;

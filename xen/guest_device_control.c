@@ -31,6 +31,7 @@ void guest_device_get_status(const struct guest_device *device, struct guest_dev
 		.state = device->state,
 		.blocked = device->kept->health.blocked,
 		.running = mmio_running(&device->mmio),
+		.limits = device->options.limits,
 		.complaint = device->complaint,
 		.health = device->kept->health,
 		.frozen = device->health.signal.frozen,

@@ -88,11 +88,17 @@ static struct telemetry busy_worker(uint64_t seconds)
 /* Three guests; the first is busy, the second blocked, the third has no name. */
 static void make_snapshot(struct ctl_snapshot *snapshot, uint64_t seconds)
 {
-	struct json_object *status = make_status((10 + seconds) * SECOND), *device;
+	struct json_object *status = make_status((10 + seconds) * SECOND), *device, *limits;
 	struct telemetry telemetry = busy_worker(seconds);
 
 	device = add_guest(status, "clock", 2, "serving");
 	control_add_number(device, "pid", 4711);
+	limits = json_object_new_object();
+	control_add_number(limits, "host_bytes", UINT64_C(4) << 30);
+	control_add_number(limits, "fences", 4096);
+	control_add_number(limits, "frame_rate", 60);
+	control_add_number(limits, "gpu_time", 0);
+	json_object_object_add(device, "limits", limits);
 	json_object_object_add(device, "worker", control_describe_telemetry(&telemetry));
 	device = add_guest(status, "evil\033[2J\"\\", 3, "blocked");
 	control_add_number(device, "deaths", 5);
@@ -327,7 +333,11 @@ static void a_guest_in_detail(void **state)
 	assert_line(
 	    text, "  now                   60 frames/s, 2.0k commands/s, GPU 25 %, CPU 50 %");
 	assert_line(text, "  fence latency         p50 1.2 ms, p99 8.7 ms (of 200)");
-	assert_line(text, "  host bytes            8.0M");
+	assert_line(text, "  host bytes            8.0M of 4.0G");
+	assert_line(text, "  fences pending        0 of 4096");
+	assert_line(text, "  contexts              0");
+	assert_line(text, "  cap: frames/s         60");
+	assert_null(strstr(text, "cap: GPU"));
 	assert_line(text, "  gpu busy              500 ms");
 	assert_line(text, "  Output 0: 1280x720");
 	assert_line(text, "    frames              120 shown of 122 flushes");
@@ -387,6 +397,7 @@ static void metrics_are_well_formed(void **state)
 	assert_true(metrics_get(&metrics, "gpudom_info", "version=\"0.1\"") == 1);
 	assert_true(metrics_get(&metrics, "gpudom_state", CLOCK ",state=\"serving\"") == 1);
 	assert_true(metrics_get(&metrics, "gpudom_state", CLOCK ",state=\"blocked\"") == 0);
+	assert_true(metrics_get(&metrics, "gpudom_limit", CLOCK ",limit=\"fences\"") == 4096);
 	assert_true(metrics_get(&metrics, "gpudom_commands_total", CLOCK) == 4000);
 	assert_true(metrics_get(&metrics, "gpudom_gpu_busy_seconds_total", CLOCK) == 0.5);
 	assert_true(metrics_get(&metrics, "gpudom_host_bytes", CLOCK) == 8 << 20);

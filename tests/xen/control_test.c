@@ -500,6 +500,59 @@ static void a_guest_gets_a_new_worker(void **state)
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), 0xf);
 }
 
+static void write_config(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void the_configuration_is_read_anew(void **state)
+{
+	const char *const reload[] = { "reload", argument, NULL };
+	char path[sizeof(control_dir) + 16], expected[256];
+	struct rig *rig = *state;
+	struct json_object *answer, *object;
+	struct peer peer;
+	char output[4096];
+
+	snprintf(path, sizeof(path), "%s/gpudom.conf", control_dir);
+	close_control();
+	daemon_destroy(rig->gpu_daemon);
+	write_config(path, "[guest clock]\nmode = 640x480\n");
+	assert_int_equal(config_load(&rig->config, path), 0);
+	rig->options.config_path = path;
+	run_daemon(rig);
+	open_control(rig);
+	start_guest(rig);
+	bring_up(rig);
+	assert_served(rig, 0, 0x11);
+	assert_int_equal(run_command(rig, ctl_reload, reload, output, sizeof(output)), 0);
+	assert_non_null(strstr(output, "no running guest's settings are other ones"));
+	write_config(path, "[guest clock]\nmode = 800x600\nlimit-resources = 77\n");
+	assert_int_equal(run_command(rig, ctl_reload, reload, output, sizeof(output)), 0);
+	assert_string_equal(output,
+	    "gpudom.conf has been read.\nclock: limit-resources at once; mode "
+	    "when it next resets its GPU\n");
+	peer_greet(rig, &peer);
+	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}");
+	object = json_object_object_get(json_object_object_get(answer, "result"), "guests");
+	object = json_object_object_get(json_object_array_get_idx(object, 0), "devices");
+	object = json_object_object_get(json_object_array_get_idx(object, 0), "limits");
+	assert_int_equal(get_number(object, "resources"), 77);
+	json_object_put(answer);
+	peer_close(&peer);
+	/* A mistake is told with its line, and changes nothing. */
+	write_config(path, "[guest clock]\nmode = 800x600\ncolour = red\n");
+	assert_int_equal(run_command(rig, ctl_reload, reload, output, sizeof(output)), 1);
+	snprintf(expected, sizeof(expected), "gpudomctl: nothing has changed: %s:3: ", path);
+	assert_memory_equal(output, expected, strlen(expected));
+	assert_served(rig, 0, 0x22);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void wrong_options_are_told(void **state)
 {
 	const char *const nobody[] = { "block", argument, NULL };
@@ -641,6 +694,7 @@ int main(int argc, char **argv)
 		CONTROL_TEST(who_may_connect),
 		CONTROL_TEST(a_guest_is_blocked_and_unblocked),
 		CONTROL_TEST(a_guest_gets_a_new_worker),
+		CONTROL_TEST(the_configuration_is_read_anew),
 		CONTROL_TEST(wrong_options_are_told),
 		CONTROL_TEST(gpudomctl_asks_for_the_status),
 		CONTROL_TEST(gpudomctl_says_that_gpudomd_is_not_there),
