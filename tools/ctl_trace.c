@@ -178,9 +178,13 @@ static int write_file(struct ctl_client *client, struct ctl_file *file)
 			.source_count = recording.count,
 			.gpudomd = &recording.gpudomd };
 
-		trace_json_write(file->file, &all);
-		/* Says what has gone wrong, also before it */
-		status = ctl_file_commit(file) < 0 ? CTL_EXIT_ERROR : 0;
+		/* commit() says what has gone wrong in writing */
+		if (trace_json_write(file->file, &all) == -ENOMEM) {
+			fputs("gpudomctl trace: there is no memory left\n", stderr);
+			status = CTL_EXIT_ERROR;
+		} else if (ctl_file_commit(file) < 0) {
+			status = CTL_EXIT_ERROR;
+		}
 	}
 	if (!status)
 		report(&recording, file->path);

@@ -152,14 +152,10 @@ static void write_flow(
 
 static void write_batch(struct writer *writer, const struct trace_event *event, const char *name)
 {
-	uint64_t count = event->arg < BATCH_MAX ? event->arg : BATCH_MAX;
-
 	begin_span(writer, event, TID_QUEUES + event->queue, name, "queue");
 	end_event(writer,
 	    "\"first request\":%" PRIu64 ",\"requests\":%" PRIu32 ",\"bytes\":%" PRIu64,
 	    event->request, event->arg, event->value);
-	for (uint64_t i = 0; event->type == TRACE_DEQUEUE && i < count; i++)
-		write_flow(writer, 's', event->queue, event->request + i, event->begin_ns);
 }
 
 static void write_step(
@@ -171,8 +167,15 @@ static void write_step(
 	end_event(writer,
 	    "\"command\":\"%s\",\"request\":%" PRIu64 ",\"head\":%u,\"response\":\"0x%" PRIx64 "\"",
 	    command, event->request, event->head, event->value);
-	if (event->type == TRACE_REQUEST)
-		write_flow(writer, 't', event->queue, event->request, event->begin_ns);
+}
+
+/* Arrows from the batch to each of its requests. */
+static void write_flow_starts(struct writer *writer, const struct trace_event *event)
+{
+	uint64_t count = event->arg < BATCH_MAX ? event->arg : BATCH_MAX;
+
+	for (uint64_t i = 0; i < count; i++)
+		write_flow(writer, 's', event->queue, event->request + i, event->begin_ns);
 }
 
 static void write_answer(struct writer *writer, const struct trace_event *event)
@@ -185,10 +188,8 @@ static void write_answer(struct writer *writer, const struct trace_event *event)
 		writer->answered[event->queue].numbers[(*count)++] = event->request;
 }
 
-static void write_publish(struct writer *writer, const struct trace_event *event)
+static void write_flow_ends(struct writer *writer, const struct trace_event *event)
 {
-	begin_span(writer, event, TID_QUEUES + event->queue, "publish", "queue");
-	end_event(writer, "\"answers\":%" PRIu32, event->arg);
 	for (unsigned i = 0; i < writer->answered[event->queue].count; i++)
 		write_flow(writer, 'f', event->queue, writer->answered[event->queue].numbers[i],
 		    event->begin_ns);
@@ -253,7 +254,8 @@ static void write_monitor(struct writer *writer, const struct trace_event *event
 	end_event(writer, "\"queue\":\"%s\"", queue_names[event->queue]);
 }
 
-static void write_worker_event(struct writer *writer, const struct trace_event *event)
+/* A span of the worker's thread, or of its monitor's */
+static void write_thread_span(struct writer *writer, const struct trace_event *event)
 {
 	switch (event->type) {
 	case TRACE_KICK:
@@ -275,11 +277,9 @@ static void write_worker_event(struct writer *writer, const struct trace_event *
 	case TRACE_RENDER:
 		write_step(writer, event, "render", "command");
 		break;
-	case TRACE_ANSWER:
-		write_answer(writer, event);
-		break;
 	case TRACE_PUBLISH:
-		write_publish(writer, event);
+		begin_span(writer, event, TID_QUEUES + event->queue, "publish", "queue");
+		end_event(writer, "\"answers\":%" PRIu32, event->arg);
 		break;
 	case TRACE_INTERRUPT:
 		begin_span(writer, event, TID_QUEUES + event->queue, "interrupt", "queue");
@@ -289,12 +289,6 @@ static void write_worker_event(struct writer *writer, const struct trace_event *
 	case TRACE_RETURN:
 		write_monitor(writer, event);
 		break;
-	case TRACE_FENCE:
-		write_fence(writer, event);
-		break;
-	case TRACE_FLIP:
-		write_flip(writer, event);
-		break;
 	case TRACE_MAP:
 	case TRACE_UNMAP:
 	case TRACE_READ:
@@ -302,9 +296,67 @@ static void write_worker_event(struct writer *writer, const struct trace_event *
 	case TRACE_FLUSH:
 		write_memory(writer, event);
 		break;
-	default: /* gpudomd's, from a worker: nobody believes it */
+	default: /* overlapping, or gpudomd's, which nobody believes a worker */
 		break;
 	}
+}
+
+/* What is drawn between the threads, or beside them */
+static void write_way(struct writer *writer, const struct trace_event *event)
+{
+	switch (event->type) {
+	case TRACE_DEQUEUE:
+		write_flow_starts(writer, event);
+		break;
+	case TRACE_RENDER:
+		write_flow(writer, 't', event->queue, event->request, event->begin_ns);
+		break;
+	case TRACE_ANSWER:
+		write_answer(writer, event);
+		break;
+	case TRACE_PUBLISH:
+		write_flow_ends(writer, event);
+		break;
+	case TRACE_FENCE:
+		write_fence(writer, event);
+		break;
+	case TRACE_FLIP:
+		write_flip(writer, event);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Those that begin first, and of these the one that ends last: what is around before what is in it.
+ * Of two that are the same, that is the one that was written last. */
+static int compare_spans(const void *a, const void *b)
+{
+	const struct trace_event *x = *(const struct trace_event *const *)a;
+	const struct trace_event *y = *(const struct trace_event *const *)b;
+
+	if (x->begin_ns != y->begin_ns)
+		return x->begin_ns < y->begin_ns ? -1 : 1;
+	if (x->end_ns != y->end_ns)
+		return x->end_ns > y->end_ns ? -1 : 1;
+	return x > y ? -1 : x < y;
+}
+
+static int write_worker(struct writer *writer, const struct trace_reader *worker)
+{
+	const struct trace_event **sorted = malloc((worker->count + 1) * sizeof(*sorted));
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < worker->count; i++)
+		sorted[i] = &worker->events[i];
+	qsort(sorted, worker->count, sizeof(*sorted), compare_spans);
+	for (size_t i = 0; i < worker->count; i++)
+		write_thread_span(writer, sorted[i]);
+	free(sorted);
+	for (size_t i = 0; i < worker->count; i++)
+		write_way(writer, &worker->events[i]);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- gpudomd's events */
@@ -337,20 +389,21 @@ static void write_gpudomd_event(struct writer *writer, const struct trace_event 
 
 /* ---------------------------------------------------------------- all of it */
 
-static void write_source(struct writer *writer, const struct trace_recording *recording)
+static int write_source(struct writer *writer, const struct trace_recording *recording)
 {
-	const struct trace_reader *worker = &writer->source->worker;
+	int error;
 
 	name_process(writer);
-	for (size_t i = 0; i < worker->count; i++)
-		write_worker_event(writer, &worker->events[i]);
+	error = write_worker(writer, &writer->source->worker);
 	for (size_t i = 0; recording->gpudomd && i < recording->gpudomd->count; i++)
 		write_gpudomd_event(writer, &recording->gpudomd->events[i]);
+	return error;
 }
 
 int trace_json_write(FILE *file, const struct trace_recording *recording)
 {
 	struct writer *writer = calloc(1, sizeof(*writer));
+	int error = 0;
 
 	if (!writer)
 		return -ENOMEM;
@@ -361,15 +414,17 @@ int trace_json_write(FILE *file, const struct trace_recording *recording)
 	    "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"producer\":\"gpudom %s\","
 	    "\"CLOCK_MONOTONIC of time 0\":\"%" PRIu64 " ns\"},\"traceEvents\":[",
 	    GPUDOM_VERSION, recording->from_ns);
-	for (size_t i = 0; i < recording->source_count; i++) {
+	for (size_t i = 0; i < recording->source_count && !error; i++) {
 		writer->source = &recording->sources[i];
 		writer->pid = (unsigned)i + 1;
 		writer->outputs_named = 0;
 		for (unsigned queue = 0; queue < QUEUES; queue++)
 			writer->answered[queue].count = 0;
-		write_source(writer, recording);
+		error = write_source(writer, recording);
 	}
 	fputs("\n]}\n", file);
 	free(writer);
+	if (error)
+		return error;
 	return fflush(file) || ferror(file) ? -EIO : 0;
 }

@@ -427,6 +427,39 @@ static const char *get_text(struct json_object *event, const char *key)
 	return json_object_object_get_ex(event, key, &value) ? json_object_get_string(value) : "";
 }
 
+static uint64_t get_ns(struct json_object *event, const char *key)
+{
+	double us = json_object_get_double(json_object_object_get(event, key));
+
+	return (uint64_t)(us * 1000 + 0.5);
+}
+
+/* As viewers do: spans of a thread in the order of the file, each in the one that is open. */
+static void assert_stacked(struct json_object *events, int tid)
+{
+	uint64_t ends[16], begin = 0;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < json_object_array_length(events); i++) {
+		struct json_object *event = json_object_array_get_idx(events, i);
+		uint64_t ts, end;
+
+		if (strcmp(get_text(event, "ph"), "X") != 0 ||
+		    json_object_get_int(json_object_object_get(event, "tid")) != tid)
+			continue;
+		ts = get_ns(event, "ts");
+		end = ts + get_ns(event, "dur");
+		assert_true(ts >= begin);
+		begin = ts;
+		while (depth && ends[depth - 1] <= ts)
+			depth--;
+		assert_true(!depth || end <= ends[depth - 1]);
+		assert_true(depth < 16);
+		ends[depth++] = end;
+	}
+	assert_true(begin > 0);
+}
+
 /* Each of these is in the file, for the process of the guest; arrows lead from dequeue to publish.
  */
 static void a_person_sees_it_in_perfetto(void **state)
@@ -476,6 +509,8 @@ static void a_person_sees_it_in_perfetto(void **state)
 			fail_msg("there is no '%s'", wanted[w]);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(flows[i], 1);
+	assert_stacked(events, 3); /* control queue */
+	assert_stacked(events, 5); /* guest memory */
 	json_object_put(json);
 }
 
