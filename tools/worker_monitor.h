@@ -4,7 +4,8 @@
  * its child is the *renderer*, which has the libraries, the guest's commands and nothing else
  * (gpudom-security(7)). The monitor passes signals on, does the few things that the renderer has
  * no right to, and ends as the renderer did: with its exit status, or by its signal. Whichever of
- * the two is killed takes the other with it.
+ * the two is killed takes the other with it. A control group has to be entered before the start, or
+ * the renderer is not in it.
  */
 #ifndef GPUDOM_TOOLS_WORKER_MONITOR_H
 #define GPUDOM_TOOLS_WORKER_MONITOR_H

@@ -28,7 +28,7 @@ static const char *const allowed[] = {
 	/* Descriptors that are open: sockets, eventfds, memory files, the log */
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "lseek",
 	"close", "close_range", "dup", "dup2", "dup3", "fstat", "ftruncate", "recvmsg",
-	"recvfrom", "sendmsg", "shutdown", "getsockname", "getpeername", "getsockopt",
+	"recvfrom", "sendmsg", "getsockname", "getpeername", "getsockopt",
 	/* What sd-event and sync files are made of; fences wait in poll() */
 	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll",
 	"ppoll", "select", "pselect6", "eventfd2", "timerfd_create", "timerfd_settime",

@@ -532,8 +532,6 @@ static void a_refused_call_is_named(void **state)
 
 /* ---------------------------------------------------------------- users that have less */
 
-#define NOBODY "65534"
-
 /* As gpudomd starts it: a user without any privilege, whose namespaces come with a user namespace.
  * We, as root, look at it. */
 static void a_user_without_privileges_gets_all_of_it(void **state)
@@ -541,7 +539,7 @@ static void a_user_without_privileges_gets_all_of_it(void **state)
 	static const char *const namespaces[] = { "user", "mnt", "net", "ipc", "pid" };
 	struct setup *setup = *state;
 	char path[512], line[64];
-	const char *const argv[] = { "/usr/bin/setpriv", "--reuid=" NOBODY, "--regid=" NOBODY,
+	const char *const argv[] = { "/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
 		"--clear-groups", "--inh-caps=-all", "--bounding-set=-all", path, "--fd={fd}",
 		"--guest=red", "--sandbox=strict", "--renderer=virgl", "--display=frontend", NULL };
 
@@ -553,7 +551,7 @@ static void a_user_without_privileges_gets_all_of_it(void **state)
 	draw_with(setup);
 	for (unsigned i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
 		assert_true(is_other_namespace(setup->renderer, namespaces[i]));
-	expect_status(setup->renderer, "Uid", NOBODY "\t" NOBODY "\t" NOBODY "\t" NOBODY);
+	expect_status(setup->renderer, "Uid", "65534\t65534\t65534\t65534");
 	expect_status(setup->renderer, "CapEff", "0000000000000000");
 	expect_status(setup->renderer, "CapBnd", "0000000000000000");
 	expect_status(setup->renderer, "Seccomp", "2");

@@ -68,6 +68,7 @@ enum worker_mood {
 	DIE_BEFORE_CALL,     /* having answered it */
 	HOLD,                /* takes requests and answers none */
 	HANG_UP,             /* ... and lives on */
+	FLOOD,               /* fills all its sockets with nonsense, and lives on */
 	SHOW_ANOTHER_CONFIG, /* than the one of before */
 	REFUSE_RECORD,       /* of a predecessor */
 };
@@ -140,6 +141,19 @@ static inline void worker_drain_queue(struct virtio_device *device, unsigned ind
 	fake_drain_queue(device, index);
 }
 
+static inline void worker_flood(void)
+{
+	uint8_t nonsense[512];
+
+	memset(nonsense, 0xff, sizeof(nonsense));
+	for (int fd = 3; fd < 32; fd++)
+		for (int i = 0; i < 100000; i++)
+			if (send(fd, nonsense, sizeof(nonsense), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+				break;
+	for (;;)
+		pause();
+}
+
 static inline bool worker_process_queue(struct virtio_device *device, unsigned index)
 {
 	struct fake_device *fake = (struct fake_device *)device;
@@ -153,6 +167,8 @@ static inline bool worker_process_queue(struct virtio_device *device, unsigned i
 		for (;;)
 			pause();
 	}
+	if (worker_feels(FLOOD))
+		worker_flood();
 	if (worker_is(DIE_BEFORE_CALL)) {
 		close(device->queues[index].call_fd);
 		device->queues[index].call_fd = -1;

@@ -239,7 +239,7 @@ static void an_answer_without_its_interrupt(void **state)
 /* Whatever it was about when it died, once; the guest sees nothing but that it took longer. */
 static void one_that_dies_at_its_work(void **state)
 {
-	static const enum worker_mood moods[] = { DIE_AT_KICK, DIE_IN_REQUEST, HANG_UP };
+	static const enum worker_mood moods[] = { DIE_AT_KICK, DIE_IN_REQUEST, HANG_UP, FLOOD };
 	struct rig *rig = *state;
 
 	start_served_guest(rig);
