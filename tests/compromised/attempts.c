@@ -344,7 +344,7 @@ static struct outcome flood_monitor(const struct compromised_target *t)
 static struct outcome flood_log(const struct compromised_target *t)
 {
 	for (unsigned i = 0; i < 100000; i++)
-		dprintf(STDERR_FILENO, "<3>guest blue: was here\033[2K\n");
+		dprintf(STDERR_FILENO, "<3>guest blue: was here\033[2K %u\n", i);
 	return of_text(-EDQUOT, "it is for the reader to see");
 }
 
