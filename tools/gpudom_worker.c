@@ -32,6 +32,7 @@
 #include "tools/worker_options.h"
 #include "tools/worker_sandbox.h"
 #include "tools/worker_telemetry.h"
+#include "xen/worker_message.h"
 
 #define LAST_ONE_MS 500 /* may pass until a killed worker is gone */
 
@@ -594,5 +595,7 @@ int main(int argc, char **argv)
 			log_error("the event loop failed: %s", strerror(-r));
 	}
 	worker_finish(&worker);
+	if (r == -ENOMEM)
+		return WORKER_EXIT_NO_MEMORY;
 	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -21,7 +21,7 @@
 /* Why no worker is started for it */
 enum guest_block { GUEST_NOT_BLOCKED, GUEST_BLOCKED_CRASHES, GUEST_BLOCKED_OPERATOR };
 
-#define HEALTH_END_BYTES 256
+#define HEALTH_END_BYTES 320
 
 /* guest_health.h */
 struct health_state {

@@ -59,7 +59,7 @@ struct guest_worker {
 	bool adopted;       /* it is a predecessor's */
 	bool rejected;      /* it is alive, and we do not want it */
 	bool crashed;       /* the last one, and by itself */
-	char last_end[256]; /* of the last one: worker_process_end() */
+	char last_end[320]; /* of the last one: worker_process_end() */
 };
 
 void guest_worker_init(struct guest_worker *worker, const struct guest_worker_options *options);

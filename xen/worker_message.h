@@ -13,6 +13,9 @@
 
 #include "backend/gpu.h"
 
+/* The status with which a worker ends that could not have the memory that it needs to serve. */
+#define WORKER_EXIT_NO_MEMORY 71 /* EX_OSERR */
+
 enum worker_message_type {
 	WORKER_SET_LIMITS = 1, /* limits */
 	WORKER_LOG_LEVEL,      /* value: enum log_level */

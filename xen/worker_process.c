@@ -34,7 +34,7 @@ struct worker_process {
 	int control; /* -1: none */
 	bool child, dismissed, crashed;
 	bool ended, hung_up; /* the process, the control socket; both: it is gone */
-	char sentence[256];
+	char sentence[320];
 	sd_event_source *end, *hang_up, *timer;
 };
 
@@ -67,7 +67,7 @@ char *worker_process_find(const char *path)
 static void worker_process_log_end(struct worker_process *worker)
 {
 	const struct worker_process_options *options = &worker->options;
-	char how[96] = "has ended", doing[128] = "";
+	char how[96] = "has ended", doing[192] = "";
 	siginfo_t info = { 0 };
 
 	if (worker->child && waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0)
@@ -78,6 +78,8 @@ static void worker_process_log_end(struct worker_process *worker)
 	if (worker->crashed)
 		snprintf(how, sizeof(how), "was ended by signal %d (%s)", info.si_status,
 		    strsignal(info.si_status));
+	else if (info.si_status == WORKER_EXIT_NO_MEMORY)
+		snprintf(how, sizeof(how), "has ended for want of memory");
 	else if (info.si_status)
 		snprintf(how, sizeof(how), "has failed with status %d", info.si_status);
 	else if (worker->dismissed)
