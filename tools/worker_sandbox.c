@@ -441,6 +441,10 @@ int worker_sandbox_seal(struct worker_sandbox *sandbox)
 		    strerror(-r));
 		return r;
 	}
-	sandbox->bits |= WORKER_SANDBOX_SYSTEM_CALLS;
+	if (sandbox->mode == WORKER_SANDBOX_LOG)
+		log_warning("--sandbox=log: system calls are not limited; those that would have "
+			    "been refused are logged");
+	else
+		sandbox->bits |= WORKER_SANDBOX_SYSTEM_CALLS;
 	return 0;
 }
