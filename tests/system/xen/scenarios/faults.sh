@@ -15,8 +15,9 @@ red_is_right() {
 			'colours<4' >/tmp/differs && [ $((0x$(/share/bin/check_png /tmp/red.png '0,0=?'))) -gt "$f" ] ||
 		{ say "  $(cat /tmp/picture.log /tmp/differs)"; return 1; }
 }
+# Monitors and renderers. worker_of NAME: its renderer.
 workers() { run_in gpudom 20 'pgrep -x gpudom-worker | sort' && cat /tmp/gpudom.out; }
-worker_of() { run_in gpudom 20 "pgrep -f '^[^ ]*gpudom-worker .*--guest=$1'" && cat /tmp/gpudom.out; }
+worker_of() { run_in gpudom 20 "pgrep -n -f '^[^ ]*gpudom-worker .*--guest=$1'" && cat /tmp/gpudom.out; }
 gpudomd_ready() { run_in gpudom 20 'pgrep -x gpudomd' && [ "$(xenstore-read "/local/domain/$(domid gpudom)/drivers/gpudom/status")" = ready ]; }
 new_worker() { w=$(worker_of "$1") && [ -n "$w" ] && [ "$w" != "$2" ]; }
 

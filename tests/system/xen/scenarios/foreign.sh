@@ -12,7 +12,7 @@ foreign_guest() {
 	check "it boots" wait_until 120 booted guest
 }
 handles() {
-	run_in gpudom 20 'ls -l /proc/$(pgrep -x gpudom-worker)/fd | sed -n "s/.* \(\/dev\/xen\/.*\)/\1/p" | sort | uniq -c'
+	run_in gpudom 20 'ls -l /proc/$(pgrep -n -x gpudom-worker)/fd | sed -n "s/.* \(\/dev\/xen\/.*\)/\1/p" | sort | uniq -c'
 	say "  the worker's handles on Xen: $(tr -s ' \n' ' ' </tmp/gpudom.out)"
 	grep -q privcmd /tmp/gpudom.out && ! grep -q gntdev /tmp/gpudom.out
 }

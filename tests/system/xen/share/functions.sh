@@ -84,8 +84,8 @@ run_in() {
 	end_in "$1" "$2"
 }
 
-# picture FILE [NAME]: what gpudom shows on the guest's first output, as a PNG. With a name: of the guest
-# whose png-dir has that name.
+# picture FILE [NAME]: what gpudom shows on the first output of the guest, as a PNG. Without a name: of the first
+# that gpudomd serves.
 picture() {
 	run_in gpudom 60 "/share/gpudom-picture ${2:-}" || {
 		cat /tmp/gpudom.out
