@@ -28,14 +28,14 @@ begin_drawing() {
 # end_drawing RUN LIMIT
 end_drawing() {
 	for g in plain virgl; do
-		before=$(cat "/tmp/$g.flushes")
+		seen=$(cat "/tmp/$g.flushes")
 		check "$1: $g draws, and no frame fails" end_in $g "$2"
 		cp /tmp/$g.out "/share/out/frames-$g-$1"
 		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
 		flushes $g
 		# Four frames are not measured.
 		check "$1: each of $g's frames came to its output" \
-			[ $(($(cat /tmp/$g.flushes) - before)) -ge $(($(measured $g-$1 frames) + 4)) ]
+			[ $(($(cat /tmp/$g.flushes) - seen)) -ge $(($(measured $g-$1 frames) + 4)) ]
 	done
 }
 flushes() { status "$1" '.worker.outputs[0].flushes' >"/tmp/$1.flushes"; }
@@ -45,7 +45,8 @@ beside() {
 
 prepare
 start gpudom vcpus=2 && wait_until 120 booted gpudom || return
-run_in gpudom 30 "/share/gpudom-start -k attack.conf --worker=/share/bin/gpudom-worker-compromised"
+# Lines of the log would get between those of the commands that are run there.
+run_in gpudom 30 "QUIET=/dev/null /share/gpudom-start -k attack.conf --worker=/share/bin/gpudom-worker-compromised"
 for g in plain virgl; do start -p $g memory=256; done
 start -p tight memory=256 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 panic=5 initcall_blacklist=vkms_init,vgem_init,virtio_gpu_driver_init"'
 for g in plain virgl tight; do
@@ -100,8 +101,8 @@ check "all contexts" [ "$(counted contexts)" = 8 ]
 check "all memory of the host's" [ "$(counted pixels_mib)" = 32 ]
 check "all memory of its own as backings" [ "$(counted backings_mib)" = 30 ]
 check "what is more is refused" [ "$(counted refused)" -ge 100 ]
-lines=$(($(log_lines) - lines)) seen=$(status tight .log_suppressed)
-say "  $lines lines in the log in $(since "$t0") s; $seen were not written"
+lines=$(($(log_lines) - lines)) unwritten=$(status tight .log_suppressed)
+say "  $lines lines in the log in $(since "$t0") s; $unwritten were not written"
 check "the log has no more than five lines for a second of it" [ $lines -le "$(($(cut -d. -f1 /proc/uptime) * 5 - ${t0%.*} * 5 + 100))" ]
 check "gpudomd and the others' workers are the same" [ "$(workers)" = "$before_attack" ]
 
