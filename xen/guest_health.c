@@ -9,6 +9,7 @@
 #include "backend/log.h"
 #include "backend/screen.h"
 #include "xen/keep.h"
+#include "xen/signal_picture.h"
 
 /* A quarter of the time in which something is due: what a whole domain that does not run misses is
  * one look, not four. */
@@ -274,6 +275,9 @@ void guest_health_set_serving(struct guest_health *health, bool serving)
 
 void guest_health_set_policy(struct guest_health *health, const struct guest_policy *policy)
 {
+	if (policy->signal_lost_ms &&
+	    strcmp(policy->signal_lost_image, health->policy.signal_lost_image) != 0)
+		signal_picture_check(policy->signal_lost_image);
 	health->policy = *policy;
 	guest_health_arm(health);
 	guest_signal_policy_changed(&health->signal);

@@ -90,6 +90,15 @@ static void draw_image(uint32_t *to, uint32_t width, uint32_t height, const uint
 	}
 }
 
+void signal_picture_check(const char *path)
+{
+	uint32_t *image = NULL, width, height;
+
+	if (*path && png_read_xrgb(path, &width, &height, &image) < 0)
+		log_warning("a lost signal is shown by a plain picture instead of %s", path);
+	free(image);
+}
+
 int signal_picture_make(const char *path, uint32_t width, uint32_t height, uint32_t **pixels)
 {
 	uint32_t *image = NULL, image_width, image_height;

@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+/* Says on the log if the PNG file is of no use. "" is. */
+void signal_picture_check(const char *path);
+
 /*
  * A picture of @width x @height, XRGB8888: the PNG file @path in its middle, made smaller where it
  * is too large, on black; "" or a file that is of no use (logged): the words "signal lost" on dark

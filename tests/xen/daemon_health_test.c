@@ -4,6 +4,7 @@
 #include <linux/virtio_gpu.h>
 
 #include "backend/screen.h"
+#include "render/png.h"
 #include "tests/xen/daemon_rig.h"
 #include "xen/guest_device_private.h"
 #include "xen/guest_health.h"
@@ -426,6 +427,43 @@ static void a_lost_signal_is_shown(void **state)
 	assert_int_equal(status(rig)->lost, 0);
 }
 
+/* The operator's picture, in the middle of the guest's output, or as much smaller as it must be. */
+static void a_lost_signal_shows_the_operators_picture(void **state)
+{
+	static uint32_t picture[2 * W * H];
+	struct rig *rig = *state;
+	char path[] = "/tmp/gpudom-health-test.XXXXXX", text[256];
+	const int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	for (unsigned i = 0; i < 2 * W * H; i++)
+		picture[i] = 0x00c0ffee;
+	/* Twice as wide: half the height is left. */
+	assert_int_equal(png_write_xrgb(path, 2 * W, H, picture, (size_t)2 * W * 4), 0);
+	snprintf(text, sizeof(text),
+	    "[default]\nsignal-lost-after = 10ms\nsignal-lost-image = %s\n", path);
+	configure(rig, text);
+	start_served_guest(rig);
+	draw(rig, RED);
+	assert_int_equal(guest_device_block(only_device(rig)), 0);
+	WAIT_FOR(rig, status(rig)->lost == 1);
+	forget_mapped();
+	assert_int_equal(count(rig, 0x00c0ffee), W * H / 2);
+	assert_int_equal(count(rig, 0), W * H / 2);
+	/* One that has become of no use is no reason to show nothing. */
+	draw(rig, RED);
+	assert_int_equal(truncate(path, 10), 0);
+	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
+	bring_up(rig);
+	draw(rig, RED);
+	assert_int_equal(guest_device_block(only_device(rig)), 0);
+	WAIT_FOR(rig, status(rig)->lost == 1);
+	forget_mapped();
+	assert_in_range(count(rig, 0xc8ccd0), 100, 1000);
+	unlink(path);
+	close(fd);
+}
+
 static void a_worker_comes_back_in_time(void **state)
 {
 	struct rig *rig = *state;
@@ -545,6 +583,7 @@ int main(int argc, char **argv)
 		TEST(people_replace_a_worker),
 		TEST(the_last_frame_stays),
 		TEST(a_lost_signal_is_shown),
+		TEST(a_lost_signal_shows_the_operators_picture),
 		TEST(a_worker_comes_back_in_time),
 		TEST(a_frozen_guest_is_noticed_once),
 		TEST(a_frozen_guests_signal_is_lost),
