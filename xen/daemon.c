@@ -139,6 +139,7 @@ static struct guest_options daemon_guest_options(
 		.event = gpu_daemon->options.event,
 		.config = gpu_daemon->options.config,
 		.keep = gpu_daemon->options.keep,
+		.cgroup = gpu_daemon->options.cgroup,
 		.worker_path = gpu_daemon->options.worker_path,
 		.ioeventfd = gpu_daemon->options.ioeventfd,
 		.trace = &gpu_daemon->tracing.ring,

@@ -13,11 +13,14 @@
 
 #define DAEMON_GUESTS_MAX 64
 
+struct cgroup;
+
 struct daemon_options {
 	sd_event *event;         /* not owned; SIGCHLD must be blocked */
 	struct config *config;   /* not owned; daemon_reload() changes it */
 	const char *config_path; /* which it reads; NULL: CONFIG_PATH, which may be missing */
 	struct keep *keep;       /* not owned; what a predecessor left is taken from it */
+	struct cgroup *cgroup;   /* not owned; NULL: workers have no groups */
 	const char *worker_path; /* not owned */
 	bool ioeventfd;          /* let the kernel take kicks where it can */
 	bool once;               /* leave the loop when the first guest has left */

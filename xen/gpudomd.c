@@ -16,6 +16,7 @@
 #include "backend/log.h"
 #include "backend/telemetry.h"
 #include "tools/version.h"
+#include "xen/cgroup.h"
 #include "xen/config.h"
 #include "xen/control.h"
 #include "xen/daemon.h"
@@ -30,7 +31,8 @@ struct gpudomd_options {
 	const char *control_path; /* empty: none */
 	const char *control_group;
 	enum log_level log_level;
-	bool once, check_config;
+	struct cgroup_options cgroup;
+	bool once, check_config, release_cgroup;
 	bool ioeventfd;
 };
 
@@ -41,6 +43,7 @@ struct gpudomd {
 	int lock;
 	sd_event *event;
 	struct keep *keep;
+	struct cgroup *cgroup; /* NULL: there are none */
 	struct gpu_daemon *gpu_daemon;
 	struct control *control;
 };
@@ -53,6 +56,8 @@ static const char help[] =
     "\n"
     "  --config=PATH      settings of the guests (" CONFIG_PATH ")\n"
     "  --check-config     read the settings, say what is wrong with them, and end\n"
+    "  --cgroup-root=PATH where control groups are (/sys/fs/cgroup)\n"
+    "  --release-cgroup   let this unit's control group have processes again, and end\n"
     "  --worker=PATH      gpudom-worker (beside gpudomd, in ../bin, or in $PATH)\n"
     "  --once             end when the first guest has left\n"
     "  --ioeventfd        let the kernel pass kicks on: faster, but this domain's kernel crashes\n"
@@ -65,6 +70,8 @@ static const char help[] =
 enum {
 	OPT_CONFIG = 256,
 	OPT_CHECK_CONFIG,
+	OPT_CGROUP_ROOT,
+	OPT_RELEASE_CGROUP,
 	OPT_WORKER,
 	OPT_ONCE,
 	OPT_IOEVENTFD,
@@ -79,6 +86,8 @@ enum {
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+	{ "cgroup-root", required_argument, NULL, OPT_CGROUP_ROOT },
+	{ "release-cgroup", no_argument, NULL, OPT_RELEASE_CGROUP },
 	{ "worker", required_argument, NULL, OPT_WORKER },
 	{ "once", no_argument, NULL, OPT_ONCE },
 	{ "ioeventfd", no_argument, NULL, OPT_IOEVENTFD },
@@ -118,6 +127,12 @@ static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
 			break;
 		case OPT_CHECK_CONFIG:
 			options->check_config = true;
+			break;
+		case OPT_CGROUP_ROOT:
+			options->cgroup.mount = optarg;
+			break;
+		case OPT_RELEASE_CGROUP:
+			options->release_cgroup = true;
 			break;
 		case OPT_WORKER:
 			options->worker_path = optarg;
@@ -285,6 +300,8 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 		log_error("cannot make an event loop: %s", strerror(-error));
 		return error;
 	}
+	cgroup_open(&gpudomd->options.cgroup, &gpudomd->cgroup);
+	options.cgroup = gpudomd->cgroup;
 	options.event = gpudomd->event;
 	options.worker_path = gpudomd->worker_path;
 	return daemon_create(&options, &gpudomd->gpu_daemon);
@@ -331,6 +348,7 @@ static void gpudomd_finish(struct gpudomd *gpudomd)
 		daemon_destroy(gpudomd->gpu_daemon);
 	else
 		daemon_let_go(gpudomd->gpu_daemon);
+	cgroup_close(gpudomd->cgroup);
 	keep_destroy(gpudomd->keep);
 	if (gpudomd->lock >= 0)
 		close(gpudomd->lock);
@@ -350,6 +368,10 @@ int main(int argc, char **argv)
 	if (r <= 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	log_init(gpudomd.options.log_level, NULL);
+	if (gpudomd.options.release_cgroup) {
+		cgroup_release(&gpudomd.options.cgroup);
+		return EXIT_SUCCESS;
+	}
 	if (gpudomd_load_config(&gpudomd) < 0)
 		return EXIT_FAILURE;
 	if (gpudomd.options.check_config) {

@@ -195,6 +195,7 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.worker_path = guest->options.worker_path,
 		.ioeventfd = guest->options.ioeventfd,
 		.trace = guest->options.trace,
+		.cgroup = guest->options.cgroup,
 		.settings = config_fingerprint(guest->options.config, guest_section(guest)),
 		.serving = guest_device_is_serving,
 		.complain = guest_device_complains,

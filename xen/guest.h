@@ -9,6 +9,7 @@
 #include "xen/discovery.h"
 #include "xen/guest_state.h"
 
+struct cgroup;
 struct config;
 struct guest;
 struct guest_device;
@@ -20,6 +21,7 @@ struct guest_options {
 	sd_event *event;
 	const struct config *config; /* not owned */
 	struct keep *keep;           /* not owned */
+	struct cgroup *cgroup;       /* not owned; NULL: workers have no groups */
 	const char *worker_path;     /* not copied */
 	bool ioeventfd;
 	struct trace *trace; /* gpudomd's ring; not owned */

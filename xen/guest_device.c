@@ -347,6 +347,8 @@ static void guest_device_init_worker(struct guest_device *device)
 		.queues = GPU_QUEUES,
 		.queue_size = QUEUE_SIZE,
 		.state = &device->kept->frontend,
+		.cgroup = device->options.cgroup,
+		.policy = &device->options.policy,
 		.describe = guest_device_describe_worker,
 		.ready = guest_device_ready,
 		.config_changed = guest_device_config_changed,

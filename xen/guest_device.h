@@ -20,6 +20,7 @@
 
 struct guest_device;
 
+struct cgroup;
 struct keep;
 struct worker_message;
 
@@ -40,6 +41,7 @@ struct guest_device_options {
 	bool ioeventfd;           /* let the kernel take kicks where it can */
 	struct trace *trace;      /* gpudomd's ring; not owned */
 	struct guest_policy policy;
+	struct cgroup *cgroup; /* not owned; NULL: workers have no groups */
 
 	/* The worker is ready: the guest may run. */
 	void (*serving)(void *data, struct guest_device *device);

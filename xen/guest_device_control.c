@@ -57,7 +57,9 @@ int guest_device_screen(const struct guest_device *device)
 
 void guest_device_set_policy(struct guest_device *device, const struct guest_policy *policy)
 {
+	device->options.policy = *policy;
 	guest_health_set_policy(&device->health, policy);
+	guest_worker_policy_changed(&device->worker);
 }
 
 int guest_device_send(

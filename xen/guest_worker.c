@@ -207,7 +207,19 @@ static void guest_worker_describe(void *data, char *text, size_t size)
 {
 	struct guest_worker *worker = data;
 
+	size_t length;
+
 	worker->options.describe(worker->options.data, text, size);
+	length = strlen(text);
+	if (cgroup_was_oom_killed(worker->options.cgroup, worker->options.domid,
+		worker->options.devid, &worker->oom_kills))
+		snprintf(text + length, size - length, "; it was out of memory (memory-max)");
+}
+
+void guest_worker_policy_changed(struct guest_worker *worker)
+{
+	cgroup_set(worker->options.cgroup, worker->options.domid, worker->options.devid,
+	    worker->options.policy);
 }
 
 static struct worker_process_options guest_worker_process_options(struct guest_worker *worker)
@@ -249,9 +261,13 @@ int guest_worker_start(struct guest_worker *worker)
 	error = guest_worker_open_memory(worker);
 	if (error)
 		return error;
+	guest_worker_policy_changed(worker);
 	error = worker_process_create(&process, &socket, &worker->process);
 	if (error)
 		goto error_memory;
+	/* At once: it soon divides in two. */
+	cgroup_attach(worker->options.cgroup, worker->options.domid, worker->options.devid,
+	    worker_process_pid(worker->process));
 	frontend = guest_worker_frontend_options(worker);
 	error = frontend_create(&frontend, socket, &worker->frontend);
 	if (error)
@@ -286,6 +302,9 @@ int guest_worker_adopt(struct guest_worker *worker)
 		error = worker_process_adopt(&process, pidfd, control, &worker->process);
 	if (error)
 		goto error;
+	guest_worker_policy_changed(worker);
+	cgroup_was_oom_killed(worker->options.cgroup, worker->options.domid, worker->options.devid,
+	    &worker->oom_kills);
 	if (socket < 0 || !worker->options.state->settled)
 		goto kill; /* in the middle of a command: nobody knows how far it is */
 	frontend = guest_worker_frontend_options(worker);
@@ -351,4 +370,5 @@ void guest_worker_finish(struct guest_worker *worker)
 	guest_worker_hang_up(worker);
 	guest_worker_end_process(worker);
 	guest_worker_forget(worker);
+	cgroup_sweep(worker->options.cgroup);
 }

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "backend/log.h"
+#include "xen/cgroup.h"
 #include "xen/frontend.h"
 #include "xen/invalidation.h"
 #include "xen/keep.h"
@@ -32,7 +33,9 @@ struct guest_worker_options {
 	unsigned devid;
 	unsigned queues;
 	uint16_t queue_size;
-	struct frontend_state *state; /* not owned */
+	struct frontend_state *state;      /* not owned */
+	struct cgroup *cgroup;             /* not owned; NULL: workers have no groups */
+	const struct guest_policy *policy; /* of the group; not copied, may change */
 
 	/* What the worker did last, for the log: worker_process.h. */
 	void (*describe)(void *data, char *text, size_t size);
@@ -60,6 +63,7 @@ struct guest_worker {
 	bool rejected;      /* it is alive, and we do not want it */
 	bool crashed;       /* the last one, and by itself */
 	char last_end[320]; /* of the last one: worker_process_end() */
+	uint64_t oom_kills; /* that its group has seen */
 };
 
 void guest_worker_init(struct guest_worker *worker, const struct guest_worker_options *options);
@@ -98,6 +102,9 @@ void guest_worker_kill(struct guest_worker *worker);
 /* Tells it something: worker_process_send(). */
 int guest_worker_send(
     const struct guest_worker *worker, const struct worker_message *message, int fd);
+
+/* *options.policy has changed. */
+void guest_worker_policy_changed(struct guest_worker *worker);
 
 /* Hangs up and lets it end in order; gone() follows. */
 void guest_worker_dismiss(struct guest_worker *worker);

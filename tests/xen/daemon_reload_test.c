@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* gpudomd on the fake Xen: settings that change under a guest. */
+#include <sys/stat.h>
+
 #include "tests/xen/daemon_rig.h"
+#include "xen/cgroup.h"
+#include "xen/guest.h"
+#include "xen/guest_device.h"
 
 static char path[] = "/tmp/gpudom-reload-XXXXXX";
 
@@ -210,6 +215,96 @@ static void features_change_with_a_reset(void **state)
 	assert_int_equal(workers(), 3);
 }
 
+/* ---------------------------------------------------------------- control groups */
+
+static char group_root[] = "/tmp/gpudom-groups-XXXXXX";
+
+static void group_write(const char *group, const char *name, const char *text)
+{
+	char file[256];
+	FILE *stream;
+
+	snprintf(file, sizeof(file), "%s/%s", group_root, group);
+	mkdir(file, 0755);
+	snprintf(file, sizeof(file), "%s/%s/%s", group_root, group, name);
+	stream = fopen(file, "w");
+	assert_non_null(stream);
+	fputs(text, stream);
+	fclose(stream);
+}
+
+static bool group_has(const char *name, const char *text)
+{
+	char file[256], line[64] = "";
+	FILE *stream;
+
+	snprintf(file, sizeof(file), "%s/guest-2-0/%s", group_root, name);
+	stream = fopen(file, "r");
+	assert_non_null(stream);
+	if (!fgets(line, sizeof(line), stream))
+		line[0] = '\0';
+	fclose(stream);
+	return !strcmp(line, text);
+}
+
+/* A tree of files, as the kernel would make them. */
+static void make_groups(struct cgroup **cgroup)
+{
+	static const char *const files[] = { "cgroup.controllers", "cgroup.procs",
+		"cgroup.subtree_control", "cpu.weight", "cpu.max", "memory.max", "pids.max",
+		"memory.events" };
+	struct cgroup_options options = { .mount = group_root };
+	char own[64];
+
+	assert_non_null(mkdtemp(group_root));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		group_write(".", files[i], "");
+		group_write("gpudomd", files[i], "");
+		group_write("guest-2-0", files[i], "");
+	}
+	group_write(".", "self", "0::/\n");
+	snprintf(own, sizeof(own), "%s/self", group_root);
+	options.self = own;
+	assert_int_equal(cgroup_open(&options, cgroup), 0);
+}
+
+static void workers_are_in_groups_of_the_policy(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_device_status status;
+	unsigned position = 0, gpu = 0;
+	struct cgroup *cgroup;
+	struct guest *guest;
+	char text[64];
+
+	make_groups(&cgroup);
+	rig->options.cgroup = cgroup;
+	start_served_guest(rig);
+	snprintf(text, sizeof(text), "%d", fake_gntdev->worker_pid);
+	assert_true(group_has("cgroup.procs", text));
+	assert_true(group_has("memory.max", "max"));
+	assert_changes(
+	    rig, "[guest clock]\nmemory-max = 1M\ncpu-max = 50%\n", "cpu-max, memory-max", "");
+	assert_true(group_has("memory.max", "1048576"));
+	assert_true(group_has("cpu.max", "50000 100000"));
+	/* The next worker is put there, too; and why the last one has ended is said */
+	group_write("guest-2-0", "memory.events", "oom 1\noom_kill 1\n");
+	kill_and_wait(rig);
+	snprintf(text, sizeof(text), "%d", fake_gntdev->worker_pid);
+	assert_true(group_has("cgroup.procs", text));
+	guest = daemon_next_guest(rig->gpu_daemon, &position);
+	guest_device_get_status(guest_next_gpu(guest, &gpu), &status);
+	assert_non_null(strstr(status.health.last_end, "out of memory (memory-max)"));
+	kill_and_wait(rig);
+	guest_device_get_status(guest_next_gpu(guest, (gpu = 0, &gpu)), &status);
+	assert_null(strstr(status.health.last_end, "out of memory"));
+	detach();
+	assert_gone(rig);
+	cgroup_close(cgroup);
+	snprintf(text, sizeof(text), "rm -rf %s", group_root);
+	assert_int_equal(system(text), 0); /* NOLINT(cert-env33-c): a path of ours */
+}
+
 /* ---------------------------------------------------------------- files */
 
 static void a_file_that_is_wrong_changes_nothing(void **state)
@@ -272,6 +367,7 @@ int main(int argc, char **argv)
 		RELOAD_TEST(outputs_wait_for_the_guests_reset),
 		RELOAD_TEST(what_was_taken_back_costs_nothing),
 		RELOAD_TEST(features_change_with_a_reset),
+		RELOAD_TEST(workers_are_in_groups_of_the_policy),
 		RELOAD_TEST(a_file_that_is_wrong_changes_nothing),
 		RELOAD_TEST(names_begin_and_cease_to_matter),
 	};
