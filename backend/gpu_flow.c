@@ -11,6 +11,7 @@
  * that a guest without fences is held back, too.
  */
 #include "backend/gpu_internal.h"
+#include "backend/probe.h"
 
 #define BATCH_THROTTLED 16
 
@@ -33,6 +34,9 @@ static void flow_go(struct gpu *gpu, uint64_t now)
 	if (!gpu->flow.stopped)
 		return;
 	gpu->flow.stopped = false;
+	PROBE(throttled, gpu->guest, now - gpu->flow.stopped_at);
+	trace_end(gpu->base.trace, gpu->flow.stopped_at, .type = TRACE_THROTTLED,
+	    .queue = GPU_QUEUE_CONTROL);
 	if (now > gpu->flow.stopped_at)
 		gpu->statistics.throttled_ns += now - gpu->flow.stopped_at;
 }

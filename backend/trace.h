@@ -30,6 +30,7 @@ enum trace_type {
 	TRACE_ANSWER,    /* span: decode to used ring; arg: VIRTIO_GPU_CMD_*, value: its bytes */
 	TRACE_PUBLISH,   /* span: showing the driver its answers; arg: how many */
 	TRACE_INTERRUPT, /* span: writing the call eventfd; arg: used index */
+	TRACE_THROTTLED, /* span: a limit of time or work kept requests in the queue */
 	TRACE_TAKE,      /* span: the monitor's, taking requests; arg: how many */
 	TRACE_RETURN,    /* span: the monitor's, returning answers; value: interrupts, at its end */
 	TRACE_MAP,       /* span: guest memory; arg: pieces, value: bytes, or 0: it failed */

@@ -323,6 +323,9 @@ static void write_way(struct writer *writer, const struct trace_event *event)
 	case TRACE_FLIP:
 		write_flip(writer, event);
 		break;
+	case TRACE_THROTTLED:
+		write_overlapping(writer, event, TID_QUEUES + event->queue, "throttled", "queue");
+		break;
 	default:
 		break;
 	}

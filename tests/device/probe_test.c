@@ -91,6 +91,7 @@ static void a_requests_way_has_its_probes(void **state)
 		{ "kick", 2 },
 		{ "dequeue", 4 },
 		{ "error", 5 },
+		{ "throttled", 2 },
 		{ "fence_created", 4 },
 		{ "fence_retired", 4 },
 		{ "flip", 4 },

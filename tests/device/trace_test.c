@@ -563,6 +563,25 @@ static void limits_change_at_run_time(void **state)
 	assert_int_equal(loopback_gpu_create_2d(&setup->gpu, 2, BGRX, 64, 64), OK);
 }
 
+static void throttled_frames_are_recorded(void **state)
+{
+	struct worker_message message = {
+		.type = WORKER_SET_LIMITS, .size = sizeof(message), .limits = GPU_LIMITS_DEFAULT
+	};
+	struct setup *setup = *state;
+
+	start_worker(setup, "--renderer=soft");
+	show_picture(setup);
+	message.limits.frame_rate = 20;
+	say_bytes(setup, &message, sizeof(message), -1);
+	begin_trace(setup);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(loopback_gpu_flush(&setup->gpu, 1, 0, 0, 64, 64), OK);
+	end_trace(setup);
+	assert_int_equal(count(setup, TRACE_FLIP), 10);
+	assert_true(count(setup, TRACE_THROTTLED) >= 1);
+}
+
 /* Of another build's gpudomd, or its end: the guest is served on. */
 static void odd_messages_are_ignored(void **state)
 {
@@ -604,6 +623,7 @@ int main(void)
 		TEST(a_person_sees_it_in_perfetto),
 		TEST(the_logs_level_changes_at_run_time),
 		TEST(limits_change_at_run_time),
+		TEST(throttled_frames_are_recorded),
 		TEST(odd_messages_are_ignored),
 	};
 
