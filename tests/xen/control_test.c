@@ -4,6 +4,9 @@
 
 #include "tests/xen/control_rig.h"
 #include "tools/ctl.h"
+#include "xen/control_private.h"
+#include "xen/guest.h"
+#include "xen/guest_device_private.h"
 
 #define COMMANDS "{\"command\":\"commands\"}"
 
@@ -311,6 +314,56 @@ static void a_client_that_reads_slowly_gets_all(void **state)
 			turn(rig);
 		assert_true(n != 0);
 	}
+	peer_close(&peer);
+}
+
+static void on_closed(void *data, struct control_client *client)
+{
+	fail_msg("it was closed");
+}
+
+/* More than fits into its socket, again and again. */
+static void an_answer_goes_in_pieces(void **state)
+{
+	const struct control_client_options options = {
+		.event = ((struct rig *)*state)->event,
+		.gpu_daemon = ((struct rig *)*state)->gpu_daemon,
+		.stall_usec = CONTROL_STALL_USEC,
+		.closed = on_closed,
+	};
+	struct rig *rig = *state;
+	struct peer peer = { .passed_fd = -1 };
+	int pair[2], least = 1;
+	struct control_client *client;
+	struct json_object *answer, *object;
+	struct guest_device *device;
+	struct telemetry *page;
+	unsigned position = 0;
+
+	start_guest(rig);
+	device = guest_next_gpu(daemon_next_guest(rig->gpu_daemon, &position), &(unsigned){ 0 });
+	assert_int_equal(telemetry_open(device->health.telemetry_fd, true, &page), 0);
+	page->outputs_count = TELEMETRY_OUTPUTS;
+	for (unsigned i = 0; i < 100; i++)
+		page->outputs[i % TELEMETRY_OUTPUTS].intervals.buckets[i] = 1000000 + i;
+	telemetry_close(page);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	assert_int_equal(control_client_create(&options, pair[0], &client), 0);
+	peer.fd = pair[1];
+	json_object_put(peer_read(rig, &peer));
+	for (unsigned i = 0; i < 3; i++) {
+		answer = peer_ask(rig, &peer, "{\"command\":\"status\"}");
+		object = json_object_object_get(json_object_object_get(answer, "result"), "guests");
+		object = json_object_object_get(json_object_array_get_idx(object, 0), "devices");
+		object = json_object_object_get(json_object_array_get_idx(object, 0), "worker");
+		object = json_object_object_get(object, "outputs");
+		assert_int_equal(json_object_array_length(object), TELEMETRY_OUTPUTS);
+		assert_true(strlen(json_object_to_json_string(answer)) > 5000);
+		json_object_put(answer);
+		assert_int_equal(peer.used, 0);
+	}
+	control_client_destroy(client);
 	peer_close(&peer);
 }
 
@@ -687,6 +740,7 @@ int main(int argc, char **argv)
 		CONTROL_TEST(a_line_that_does_not_end),
 		CONTROL_TEST(a_client_that_does_not_read),
 		CONTROL_TEST(a_client_that_reads_slowly_gets_all),
+		CONTROL_TEST(an_answer_goes_in_pieces),
 		CONTROL_TEST(a_hundred_clients),
 		CONTROL_TEST(clients_that_leave_in_the_middle),
 		CONTROL_TEST(a_predecessors_socket_is_replaced),
