@@ -63,7 +63,7 @@ flushes virgl
 
 # What a worker that was taken over would do: map another guest's pages. attempt OPTION...: by one that serves nobody.
 attempt() {
-	run_in gpudom 60 "export COMPROMISED_DOMID=$(domid plain); cd /; timeout 20 setpriv --reuid=gpudom --regid=gpudom --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs /share/bin/gpudom-worker-compromised --compromised=map-grant --renderer=soft --socket-path=/run/gpudom/attempt $* 2>&1"
+	run_in gpudom 60 "export COMPROMISED_DOMID=$(domid plain); cd /; timeout 8 setpriv --reuid=gpudom --regid=gpudom --init-groups --inh-caps=-all --bounding-set=-all --no-new-privs /share/bin/gpudom-worker-compromised --compromised=map-grant --renderer=soft --socket-path=/run/gpudom/attempt $* 2>&1"
 	while read -r line; do say "  $line"; done </tmp/gpudom.out
 }
 attempt --sandbox=off
