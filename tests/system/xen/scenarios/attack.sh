@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Sourced in dom0: three guests: plain draws in 2D, virgl in 3D, and tight, whose quotas are tight, attacks with
 # hostile.ko: registers, queues, commands, quotas; then it crashes its worker, which is the compromised
-# build, $crashes times. The two draw all the while, each frame measured, for $seconds at a time, first without.
+# build, $crashes times. $tight: its renderer (virgl). The two draw all the while, each frame measured, for $seconds at a time, first without.
 seconds=${seconds:-30} crashes=${crashes:-10}
 
 no_avc() { ! avc; }
@@ -20,7 +20,9 @@ workers() { echo "$(run_in gpudom 20 'pgrep -x gpudomd' && cat /tmp/gpudom.out) 
 log_lines() { run_in gpudom 20 'wc -l </run/gpudom/log' && cat /tmp/gpudom.out; }
 
 # measured GUEST-RUN FIELD: of a run's report, "guest: frames N late N p50 N p99 N longest N ms".
-measured() { sed -n "s/.*guest: .*\<$2 \([0-9.]*\).*/\1/p" "/share/out/frames-$1"; }
+measured() {
+	awk -v f="$2" '/guest: frames [0-9]/ { for (i = 1; i < NF; i++) if ($i == f) print $(i + 1) }' "/share/out/frames-$1"
+}
 begin_drawing() {
 	begin_in plain "/share/bin/frames 100 $1"
 	begin_in virgl "/share/bin/frames -g 400 $1"
@@ -34,10 +36,10 @@ end_drawing() {
 		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
 		flushes $g
 		# Four frames are not measured.
-		check "$1: each of $g's frames came to its output" \
-			[ $(($(cat /tmp/$g.flushes) - seen)) -ge $(($(measured $g-$1 frames) + 4)) ]
+		check "$1: each of $g's frames came to its output" each_came $g "$1"
 	done
 }
+each_came() { n=$(measured "$1-$2" frames) && [ "$n" -gt 10 ] && [ $(($(cat "/tmp/$1.flushes") - seen)) -ge $((n + 4)) ]; }
 flushes() { status "$1" '.worker.outputs[0].flushes' >"/tmp/$1.flushes"; }
 beside() {
 	say "$1, $2: frames $(measured $1-$2 frames), without $(measured $1-without frames); p50 $(measured $1-$2 p50), without $(measured $1-without p50) ms; p99 $(measured $1-$2 p99), without $(measured $1-without p99) ms; late $(measured $1-$2 late), without $(measured $1-without late)"
@@ -45,6 +47,8 @@ beside() {
 
 prepare
 start gpudom vcpus=2 && wait_until 120 booted gpudom || return
+# Workers with OpenGL take long to start under emulation: for many crashes, one without.
+[ -z "${tight:-}" ] || run_in gpudom 10 "sed -i '/^.guest tight/,\$s/^renderer = .*/renderer = $tight/' /share/attack.conf"
 # Lines of the log would get between those of the commands that are run there.
 run_in gpudom 30 "QUIET=/dev/null /share/gpudom-start -k attack.conf --worker=/share/bin/gpudom-worker-compromised"
 for g in plain virgl; do start -p $g memory=256; done
