@@ -96,15 +96,15 @@ struct virtqueue {
 	struct virtqueue_config config;
 	struct virtqueue_relay *relay; /* NULL: the rings are mapped here */
 	struct memory_map *desc_map, *avail_map, *used_map;
-	uint16_t last_avail;                     /* next entry of the available ring to take */
-	uint16_t avail_index;                    /* the driver's index, as last read */
-	uint16_t used_index;                     /* used entries written so far */
-	uint16_t published;                      /* of these, visible to the driver */
-	uint16_t in_flight;                      /* taken and not yet pushed */
-	uint64_t heads[VIRTQUEUE_SIZE_MAX / 64]; /* a bit for each head in flight */
+	uint16_t last_avail;  /* next entry of the available ring to take */
+	uint16_t avail_index; /* the driver's index, as last read */
+	uint16_t used_index;  /* used entries written so far */
+	uint16_t published;   /* of these, visible to the driver */
+	uint16_t in_flight;   /* taken and not yet pushed */
 	bool started, broken;
-	const char *reason;                   /* why it is broken */
-	uint64_t kicks_wanted, calls, chains; /* statistics; these go on over restarts */
+	uint64_t heads[VIRTQUEUE_SIZE_MAX / 64]; /* a bit for each head in flight */
+	const char *reason;                      /* why it is broken */
+	uint64_t kicks_wanted, calls, chains;    /* statistics; these go on over restarts */
 };
 
 void virtqueue_init(struct virtqueue *queue, unsigned index);

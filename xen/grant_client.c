@@ -44,7 +44,7 @@ static int grant_client_ask_with(struct grant_client *client, const struct grant
 	}
 	if (!answer->error && got == answer_fd_count)
 		return 0;
-	while (got > 0)
+	while (answer_fds && got > 0)
 		close(answer_fds[--got]);
 	return answer->error < 0 ? answer->error : -EPROTO;
 }
@@ -59,7 +59,7 @@ int grant_client_create(int socket, bool relays, struct grant_client **to)
 {
 	const struct grant_question hello = { .type = GRANT_HELLO };
 	struct grant_client *client = calloc(1, sizeof(*client));
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 	void *shared;
 	int fd, error;
 
@@ -98,7 +98,7 @@ void grant_client_destroy(struct grant_client *client)
 int grant_client_set_device(struct grant_client *client, int fd, uint16_t domid)
 {
 	const struct grant_question question = { .type = GRANT_DEVICE, .number = domid };
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 
 	return grant_client_ask_with(client, &question, &fd, 1, &answer, NULL, 0);
 }
@@ -112,7 +112,7 @@ static void grant_client_remove(struct grant_client *client, uint64_t index, uin
 		.number = pages,
 		.index = index,
 	};
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 
 	grant_client_ask(client, &question, &answer);
 }
@@ -122,7 +122,7 @@ int grant_client_map(struct grant_client *client, int fd, const struct gntdev_ru
 {
 	struct grant_question question = { .type = GRANT_INSERT };
 	struct gntdev_run *list = (struct gntdev_run *)client->shared;
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 	int error;
 
 	for (size_t i = 0; i < count; i++) {
@@ -191,7 +191,7 @@ int grant_client_copy(struct grant_client *client, enum gntdev_direction directi
 	struct grant_question question = {
 		.type = direction == GNTDEV_FROM_GUEST ? GRANT_READ : GRANT_WRITE,
 	};
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 	size_t bytes;
 	int result = 0;
 
@@ -235,7 +235,7 @@ int grant_client_start_queue(struct grant_client *client, unsigned index,
 		},
 	};
 	int given[GRANT_FDS_MAX] = { config->kick_fd };
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 	size_t count = 1;
 	int error;
 
@@ -262,7 +262,7 @@ void grant_client_set_queue_fds(
     struct grant_client *client, unsigned index, int kick_fd, int call_fd)
 {
 	struct grant_question question = { .type = GRANT_FDS, .index = index };
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 	int fds[2];
 	size_t count = 0;
 
@@ -285,7 +285,7 @@ uint16_t grant_client_stop_queue(struct grant_client *client, unsigned index, ui
 		.index = index,
 		.number = popped,
 	};
-	struct grant_answer answer;
+	struct grant_answer answer = { 0 };
 
 	return grant_client_ask(client, &question, &answer) < 0 ? 0 : (uint16_t)answer.index;
 }

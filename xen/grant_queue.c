@@ -34,7 +34,8 @@ struct grant_queue {
 	uint64_t bytes_size;
 	int pushed_fd;
 	uint32_t popped, read, pushed;
-	uint64_t taken, returned;                            /* stamps that are in our trace */
+	uint64_t taken, returned; /* stamps that are in our trace */
+	bool unsaid;              /* something was pushed that is not published */
 	struct queue_request requests[GRANT_QUEUE_SIZE_MAX]; /* by head */
 };
 
@@ -167,21 +168,29 @@ static int queue_pop(struct virtqueue_relay *relay, struct virtqueue_chain *chai
 	return 1;
 }
 
+/* The monitor hears of it when something is published. */
+static void queue_say(struct grant_queue *queue, uint32_t head, uint32_t written)
+{
+	queue->shared->answered[queue->pushed++ % GRANT_PUSHED_MAX(queue->size)] =
+	    (struct grant_pushed){ .head = head, .written = written };
+}
+
 static void queue_push(struct virtqueue_relay *relay, uint16_t head, uint32_t written)
 {
 	struct grant_queue *queue = queue_from(relay);
 
 	/* Whoever answers has read what it wanted, and all before it. */
 	queue_set_read(queue, queue->requests[head].number);
-	queue->shared->answered[queue->pushed++ % queue->size] =
-	    (struct grant_pushed){ .head = head, .written = written };
+	queue_say(queue, head | GRANT_PUSHED, written);
+	queue->unsaid = true;
 }
 
 static void queue_publish(struct virtqueue_relay *relay)
 {
 	struct grant_queue *queue = queue_from(relay);
 
-	if (queue->shared->pushed != queue->pushed) {
+	if (queue->unsaid) {
+		queue->unsaid = false;
 		__atomic_store_n(&queue->shared->pushed, queue->pushed, __ATOMIC_RELEASE);
 		queue_signal(queue);
 	}
@@ -280,6 +289,7 @@ int grant_queues_write(struct grant_queues *queues, const struct memory_piece *p
 	if (size > GRANT_ANSWER_MAX)
 		return -E2BIG;
 	memcpy(queue->shared->answers[head], from, size);
+	queue_say(queue, head, (uint32_t)size);
 	return 0;
 }
 

@@ -28,7 +28,8 @@ struct relay_given {
 
 /* Where the answer to a head goes. */
 struct relay_head {
-	bool given;
+	bool given, answered;
+	uint32_t written; /* bytes of the answer */
 	uint32_t count, capacity;
 	uint64_t size;
 	struct memory_piece *writable;
@@ -149,6 +150,7 @@ static int relay_keep_writable(struct grant_relay *relay)
 	head->count = chain->writable_count;
 	head->size = chain->writable_size;
 	head->given = true;
+	head->answered = false;
 	return 0;
 }
 
@@ -320,24 +322,32 @@ static void relay_give(struct grant_relay *relay)
 
 /* ------------------------------------------------------------------- answers */
 
-static bool relay_push(struct grant_relay *relay, uint32_t number, uint32_t written)
+/* What the worker says of a head: what the answer is, and, the first time or later, that it may go.
+ */
+static bool relay_push(struct grant_relay *relay, uint32_t said, uint32_t written)
 {
+	uint32_t number = said & ~GRANT_PUSHED;
 	struct relay_head *head;
 
 	if (number >= relay->queue.config.size || !relay->heads[number].given ||
-	    written > GRANT_ANSWER_MAX) {
+	    written > GRANT_ANSWER_MAX ||
+	    (relay->heads[number].answered && !(said & GRANT_PUSHED))) {
 		relay_break(relay, "the worker answers what it was not asked");
 		return false;
 	}
 	head = &relay->heads[number];
-	head->given = false;
-	if (written > head->size)
-		written = (uint32_t)head->size;
-	/* A buffer that cannot be written is the driver's fault, and logged. */
-	if (written && memory_write_later(relay->memory, head->writable, head->count,
-			   relay->shared->answers[number], written) < 0)
-		written = 0;
-	virtqueue_push(&relay->queue, (uint16_t)number, written);
+	if (!head->answered) {
+		head->answered = true;
+		head->written = written < head->size ? written : (uint32_t)head->size;
+		/* A buffer that cannot be written is the driver's fault, and logged. */
+		if (head->written && memory_write_later(relay->memory, head->writable, head->count,
+					 relay->shared->answers[number], head->written) < 0)
+			head->written = 0;
+	}
+	if (said & GRANT_PUSHED) {
+		head->given = false;
+		virtqueue_push(&relay->queue, (uint16_t)number, head->written);
+	}
 	return true;
 }
 
@@ -349,13 +359,14 @@ static void relay_take(struct grant_relay *relay)
 
 	if (!count)
 		return;
-	if (count > relay->queue.config.size) {
+	if (count > GRANT_PUSHED_MAX(relay->queue.config.size)) {
 		relay_break(relay, "the worker answers more than it was asked");
 		return;
 	}
 	while (relay->pushed != pushed) {
 		const struct grant_pushed *answer =
-		    &relay->shared->answered[relay->pushed++ % relay->queue.config.size];
+		    &relay->shared
+			 ->answered[relay->pushed++ % GRANT_PUSHED_MAX(relay->queue.config.size)];
 
 		/* Once: it may be changing. */
 		if (!relay_push(relay, __atomic_load_n(&answer->head, __ATOMIC_RELAXED),

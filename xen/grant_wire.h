@@ -82,10 +82,14 @@ struct grant_request {
 	uint64_t writable_size;
 };
 
-/* An answer, of which @written bytes lie in answers[head]. */
+/* An answer, of which @written bytes lie in answers[head]. They are said to be there as soon as
+ * they are, so that they can go out with others; it is pushed when the request may return, once. */
+#define GRANT_PUSHED (UINT32_C(1) << 31)
 struct grant_pushed {
-	uint32_t head, written;
+	uint32_t head; /* | GRANT_PUSHED */
+	uint32_t written;
 };
+#define GRANT_PUSHED_MAX(size) (2 * (uint32_t)(size)) /* both of each head */
 
 /* When the monitor did something for the worker's trace */
 struct grant_stamp {
@@ -111,7 +115,7 @@ struct grant_queue_shared {
 	uint32_t read;   /* requests whose bytes it needs no more */
 	uint32_t pushed; /* answers */
 	uint32_t tracing;
-	struct grant_pushed answered[GRANT_QUEUE_SIZE_MAX];
+	struct grant_pushed answered[GRANT_PUSHED_MAX(GRANT_QUEUE_SIZE_MAX)];
 	/* By both, in turn: the monitor waits for @read to change, and wants to hear of it */
 	uint32_t full;
 	uint8_t answers[GRANT_QUEUE_SIZE_MAX][GRANT_ANSWER_MAX] __attribute__((aligned(4096)));

@@ -95,11 +95,13 @@ static void fuzz_desc(struct fuzz *fuzz)
 static void fuzz_answer(struct fuzz *fuzz)
 {
 	struct grant_queue_shared *shared = fuzz->shared;
+	uint8_t written = input_u8(&fuzz->input);
 	const struct grant_request *request =
 	    &shared->requests[(shared->given - 1 - input_u8(&fuzz->input) % 4) % RING_SIZE];
 
-	shared->answered[shared->pushed++ % RING_SIZE] =
-	    (struct grant_pushed){ .head = request->head, .written = input_u8(&fuzz->input) };
+	shared->answered[shared->pushed++ % GRANT_PUSHED_MAX(RING_SIZE)] =
+	    (struct grant_pushed){ .head = request->head | (written & 1 ? GRANT_PUSHED : 0),
+		    .written = written };
 	shared->read = shared->given;
 }
 

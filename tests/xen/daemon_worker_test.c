@@ -228,7 +228,8 @@ static void an_answer_without_its_interrupt(void **state)
 	grant_ring_add(0, 0x55);
 	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	WAIT_FOR(rig, fake_guest(FAKE_XEN_GUEST)->raised > raised && workers() > before);
-	assert_int_equal(grant_ring_used(0), 2);
+	/* With a monitor that is killed before it has published it, the successor answers it. */
+	WAIT_FOR(rig, grant_ring_used(0) == 2);
 	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
 	wr(rig, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
 	assert_served(rig, 0, 0x66);

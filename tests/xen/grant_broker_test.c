@@ -39,7 +39,7 @@ static int ask_with(struct test *test, uint32_t type, uint32_t number, uint64_t 
     const int *fds, size_t fd_count, struct grant_answer *answer)
 {
 	const struct grant_question question = { .type = type, .number = number, .index = index };
-	struct grant_answer ignored;
+	struct grant_answer ignored = { 0 };
 	int fd, error;
 	size_t got = 1;
 

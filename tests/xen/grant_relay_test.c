@@ -151,10 +151,12 @@ static void assert_given(
 /* Nobody hears of it yet. */
 static void answer(struct test *test, uint32_t head, uint32_t written, uint8_t fill)
 {
-	if (head < GRANT_QUEUE_SIZE_MAX)
-		memset(test->shared->answers[head], fill, 64);
-	test->shared->answered[test->pushed++ % RING_SIZE] =
-	    (struct grant_pushed){ .head = head, .written = written };
+	uint32_t slot = head & ~GRANT_PUSHED;
+
+	if (slot < GRANT_QUEUE_SIZE_MAX)
+		memset(test->shared->answers[slot], fill, 64);
+	test->shared->answered[test->pushed++ % GRANT_PUSHED_MAX(RING_SIZE)] =
+	    (struct grant_pushed){ .head = head ^ GRANT_PUSHED, .written = written };
 }
 
 static void push(struct test *test)
@@ -199,6 +201,32 @@ static void there_and_back(void **state)
 	push(test);
 	assert_int_equal(test->ring.used->ring[1].len, 0);
 	assert_int_not_equal(answered(test, 0), 0x33);
+	assert_false(BROKEN(test));
+}
+
+/* A fence: what the answer is, is known before it may go. */
+static void written_before_it_is_pushed(void **state)
+{
+	struct test *test = *state;
+
+	start(test);
+	add(test, 0, 100, 24);
+	add(test, 2, 300, 24);
+	grant_relay_run(test->relay);
+	answer(test, 2 | GRANT_PUSHED, 24, 0x22);
+	answer(test, 0, 24, 0x21);
+	push(test);
+	assert_int_equal(test->ring.used->idx, 1);
+	assert_int_equal(answered(test, 2), 0x22); /* with the other */
+	assert_true(in_flight(test, 2));
+	memset(test->shared->answers[2], 0x99, 64);
+	test->shared->answered[test->pushed++ % GRANT_PUSHED_MAX(RING_SIZE)] =
+	    (struct grant_pushed){ .head = 2 | GRANT_PUSHED, .written = 24 };
+	push(test);
+	assert_int_equal(test->ring.used->idx, 2);
+	assert_int_equal(test->ring.used->ring[1].id, 2);
+	assert_int_equal(answered(test, 2), 0x22); /* and not again */
+	assert_false(in_flight(test, 2));
 	assert_false(BROKEN(test));
 }
 
@@ -378,7 +406,10 @@ static void answers_to_nothing(void **state)
 		{ RING_SIZE, 24 },           /* none of this ring */
 		{ GRANT_QUEUE_SIZE_MAX, 0 }, /* none at all */
 		{ UINT32_MAX, 0 },
+		{ UINT32_MAX ^ GRANT_PUSHED, 0 },
+		{ 2 | GRANT_PUSHED, 24 }, /* not even to write */
 		{ 0, GRANT_ANSWER_MAX + 1 },
+		{ 0 | GRANT_PUSHED, GRANT_ANSWER_MAX + 1 },
 		{ 0, UINT32_MAX },
 	};
 	struct test *test = *state;
@@ -405,6 +436,7 @@ static void the_same_answer_twice(void **state)
 	grant_relay_run(test->relay);
 	answer(test, 0, 24, 0x11);
 	answer(test, 0, 24, 0x12);
+	answer(test, 0 | GRANT_PUSHED, 24, 0x13);
 	__atomic_store_n(&test->shared->pushed, test->pushed, __ATOMIC_RELEASE);
 	grant_relay_run(test->relay);
 	assert_int_equal(test->ring.used->idx, 1);
@@ -413,7 +445,7 @@ static void the_same_answer_twice(void **state)
 
 static void counters_that_jump(void **state)
 {
-	static const uint32_t values[] = { 2, RING_SIZE + 1, 1000, UINT32_MAX, 1u << 31 };
+	static const uint32_t values[] = { 2, 2 * RING_SIZE + 1, 1000, UINT32_MAX, 1u << 31 };
 	struct test *test = *state;
 
 	for (unsigned i = 0; i < 2 * sizeof(values) / sizeof(values[0]); i++) {
@@ -504,6 +536,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(there_and_back),
+		TEST(written_before_it_is_pushed),
 		TEST(what_is_too_long_or_out_of_reach),
 		TEST(all_is_too_long),
 		TEST(room_is_taken_in_turn),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|script|many|cycles|faults|attack|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure|recovery]...
+# usage: test.sh [served|script|many|cycles|faults|attack|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure|recovery|grants]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
@@ -18,8 +18,9 @@
 #              each
 #   walk       the commands of xl-gpudom(7), word by word
 #   kconfig    configs/kernel: each option exists and holds; without a boot
-#   measure, recovery
-#              print counts and times; not by default either
+#   measure, recovery, grants
+#              print counts and times; not by default either (grants: of the ways in which a sandboxed
+#              worker reaches them, by turns)
 # Each boot leaves its logs in build/xen/NAME/. The first run builds Xen and a kernel, in about 12
 # minutes; later ones take 20 to 40, as busy as the machine is.
 . "$(dirname -- "$0")/env.sh"
@@ -60,6 +61,7 @@ for t in ${*:-served script many cycles faults attack foreign flask silo dummy n
 	faults) run faults 900 faults ;;
 	foreign) run foreign 480 foreign -p "$tb/gpudom-policy-foreign.bin" ;;
 	measure) run measure 900 measure ;;
+	grants) run grants 900 grants -e "rounds=${ROUNDS:-2}" ;;
 	recovery) run recovery 1800 recovery -e "kills=${KILLS:-100}" ;;
 	attack)
 		s=${SECONDS_EACH:-30} c=${CRASHES:-10}
