@@ -314,6 +314,10 @@ static int worker_process_connect(
 		close(socket[1]);
 		goto error;
 	}
+	/* We never read from it. Descriptors that a worker could leave in it count for all
+	 * processes of this user, none of which could pass any when there are too many; and its own
+	 * end of this very socket, left there, would not be closed with it. */
+	shutdown(control[0], SHUT_RD);
 	return 0;
 
 error:

@@ -25,6 +25,25 @@ static char *self; /* this program */
 
 /* ---------------------------------------------------------------- the worker */
 
+/* Into a queue that nobody reads: a descriptor there stays open when its sender has died. */
+static void send_to_itself(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+			  .cmsg_level = SOL_SOCKET,
+			  .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { .iov_base = &fd, .iov_len = sizeof(fd) };
+	struct msghdr header = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	sendmsg(fd, &header, MSG_NOSIGNAL);
+}
+
 /* --fd=3 --control-fd=4 --guest=NAME [--screen-fd=5] WHAT: ends as it is told, when the other end
  * of its socket is closed. */
 static int worker_main(int argc, char **argv)
@@ -48,10 +67,12 @@ static int worker_main(int argc, char **argv)
 		read(4, &byte, 1);
 		return 0;
 	}
+	if (strcmp(what, "cling") == 0)
+		send_to_itself(4);
 	/* Says that it is there. */
 	if (write(3, "x", 1) != 1)
 		return 98;
-	if (strcmp(what, "stay") == 0)
+	if (strcmp(what, "stay") == 0 || strcmp(what, "cling") == 0)
 		for (;;)
 			pause();
 	if (strcmp(what, "echo") == 0) {
@@ -301,6 +322,17 @@ static void both_processes_are_waited_for(void **state)
 	assert_non_null(strstr(rig->end, "status 5"));
 }
 
+/* One that has its own end of the control socket wait in ours seems to live on. */
+static void it_cannot_outlive_itself(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "cling");
+	worker_process_kill(rig->worker);
+	wait_for_end(rig);
+	assert_non_null(strstr(rig->end, "signal 9"));
+}
+
 static void it_is_let_go_and_adopted(void **state)
 {
 	struct rig *rig = *state;
@@ -411,6 +443,7 @@ int main(int argc, char **argv)
 		TEST(it_is_told_something),
 		TEST(nobody_waits_for_it_to_read),
 		TEST(both_processes_are_waited_for),
+		TEST(it_cannot_outlive_itself),
 		TEST(it_is_let_go_and_adopted),
 		TEST(an_orphan_is_adopted),
 		TEST(an_orphan_is_destroyed),
