@@ -95,8 +95,11 @@ void virtqueue_inflight_start(
 
 	/* "Resubmit inflight DescStateSplit entries in order of their counter value" */
 	for (uint16_t i = 0; i < inflight->size; i++) {
-		if (i >= queue_size)
+		/* Not looked at again: whoever else has the file may have put it back. */
+		if (i >= queue_size) {
 			region->descriptors[i].inflight = 0;
+			continue;
+		}
 		if (!region->descriptors[i].inflight)
 			continue;
 		entries[count].counter = region->descriptors[i].counter;
@@ -193,9 +196,9 @@ int inflight_create_file(
 	fd = memfd_create("vhost-user in flight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	/* Nobody can cut it short under us, which would be a SIGBUS */
+	/* Nobody can cut it short under us, which would be a SIGBUS, or seal it against writing */
 	if (ftruncate(fd, (off_t)*size) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		error = -errno;
 		close(fd);
 		return error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests in flight survive a back end that dies at any point. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -435,6 +436,15 @@ static void test_queue_larger_than_its_records(void **state)
 	assert_int_equal(virtqueue_start(&test->queue, test->ring.memory, &config), -EINVAL);
 }
 
+/* Nobody who holds the file can make it of no use to a successor. */
+static void test_file_stays_as_it_is(void **state)
+{
+	const struct test *test = *state;
+
+	assert_int_equal(fcntl(test->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	assert_int_equal(errno, EPERM);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -456,6 +466,7 @@ int main(void)
 		TEST(test_heads_outside_of_a_smaller_queue),
 		TEST(test_files_to_refuse),
 		TEST(test_queue_larger_than_its_records),
+		TEST(test_file_stays_as_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
