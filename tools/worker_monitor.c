@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@
 #include "tools/monitor_seccomp.h"
 
 #define PICTURE_SIZE_MAX (UINT64_C(256) << 20)
+/* Messages in a row; then signals and the other duties have their turn. */
+#define MESSAGES_AT_ONCE 16
 
 /* From the renderer: nothing in it can be trusted. */
 enum message_type { MESSAGE_READY, MESSAGE_PICTURE /* + descriptor */ };
@@ -44,6 +47,7 @@ struct monitor {
 	int directory_fd; /* of pictures; -1: none */
 	int pidfd;        /* of the renderer */
 	sd_event *event;
+	bool ready;                 /* was told */
 	struct monitor_log logs[2]; /* standard output and error */
 	/* How many pictures of each output may still be written: that of the end, and one for each
 	 * SIGUSR1 */
@@ -107,11 +111,15 @@ static int monitor_replace(int directory, const char *name, int from)
 
 static void monitor_take_picture(struct monitor *monitor, uint32_t scanout, int fd)
 {
+	struct stat stat;
 	char name[32];
 	int r;
 
 	if (fd < 0 || monitor->directory_fd < 0 || scanout >= monitor->options->scanouts ||
 	    scanout >= DISPLAY_SCANOUTS_MAX || !monitor->pictures[scanout])
+		return;
+	/* Reading a device, such as the GPU's, can wait for ever. */
+	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode))
 		return;
 	monitor->pictures[scanout]--;
 	snprintf(name, sizeof(name), "scanout-%u.png", scanout);
@@ -135,7 +143,8 @@ static int monitor_receive(int from, struct message *message, int *fd)
 	struct msghdr header = { .msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes) };
+		/* Not CMSG_SPACE(), in whose padding is room for a second one */
+		.msg_controllen = CMSG_LEN(sizeof(int)) };
 	const struct cmsghdr *c;
 	ssize_t n = recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -157,12 +166,16 @@ static int monitor_on_message(sd_event_source *source, int from, uint32_t events
 {
 	struct monitor *monitor = data;
 	struct message message;
-	int fd, r;
+	int fd, r = 1;
 
-	while ((r = monitor_receive(from, &message, &fd)) > 0) {
-		if (message.type == MESSAGE_READY)
+	for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+		r = monitor_receive(from, &message, &fd);
+		if (r <= 0)
+			break;
+		if (message.type == MESSAGE_READY && !monitor->ready) {
+			monitor->ready = true;
 			sd_notify(0, "READY=1");
-		else if (message.type == MESSAGE_PICTURE)
+		} else if (message.type == MESSAGE_PICTURE)
 			monitor_take_picture(monitor, message.scanout, fd);
 		if (fd >= 0)
 			close(fd);

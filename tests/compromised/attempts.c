@@ -341,6 +341,41 @@ static struct outcome flood_monitor(const struct compromised_target *t)
 }
 
 /* In another guest's name, and so many that others' lines would be dropped */
+/* The monitor reads it, and says it to systemd once: readiness_is_told_once(). */
+static struct outcome repeat_readiness(const struct compromised_target *t)
+{
+	const uint32_t ready[2] = { 0 };
+
+	for (int i = 0; i < 5; i++)
+		if (send(t->monitor_fd, ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+			return of_call(-1);
+	return of_text(-EALREADY, "said five times");
+}
+
+/* Two descriptors, where the monitor expects one: descriptors_do_not_pile_up() looks for them. */
+static struct outcome leave_descriptors(const struct compromised_target *t)
+{
+	const int file = (int)syscall(SYS_memfd_create, "left", 0), fds[2] = { file, file };
+	uint32_t message[2] = { 1 /* a picture */, 0 };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(fds)),
+			  .cmsg_level = SOL_SOCKET,
+			  .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { .iov_base = message, .iov_len = sizeof(message) };
+	const struct msghdr header = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	for (int i = 0; i < 8; i++)
+		if (sendmsg(t->monitor_fd, &header, MSG_NOSIGNAL) < 0)
+			return of_call(-1);
+	return of_text(-EALREADY, "sent eight times");
+}
+
 static struct outcome flood_log(const struct compromised_target *t)
 {
 	for (unsigned i = 0; i < 100000; i++)
@@ -551,6 +586,8 @@ static const struct attempt {
 	{ "flood-control", flood_control },
 	{ "flood-front-end", flood_front_end },
 	{ "flood-monitor", flood_monitor },
+	{ "repeat-readiness", repeat_readiness },
+	{ "leave-descriptors", leave_descriptors },
 	{ "flood-log", flood_log },
 	{ "clear-nonblock", clear_nonblock },
 	{ "clear-nonblock-ioctl", clear_nonblock_ioctl },

@@ -271,6 +271,19 @@ static void descriptors_are_few(void **state)
 	expect_descriptors(setup->renderer, renderer, 5);
 }
 
+static void descriptors_do_not_pile_up(void **state)
+{
+	static const char *const monitor[] = { "socket:", "anon_inode:[eventpoll]",
+		"anon_inode:[signalfd]", "anon_inode:[pidfd]", "anon_inode:[timerfd]",
+		"pipe:", NULL };
+	struct setup *setup = *state;
+
+	spawn(setup, "gpudom-worker-compromised", "--sandbox=strict", "--renderer=soft",
+	    "--compromised=leave-descriptors");
+	connect_guest(setup);
+	expect_descriptors(setup->process.pid, monitor, 2);
+}
+
 static void little_is_left_to_the_monitor(void **state)
 {
 	struct setup *setup = *state;
@@ -670,6 +683,27 @@ static void no_attempt_succeeds(void **state)
 	assert_int_equal(succeeded, 0);
 }
 
+/* A renderer that says again and again that it is ready: systemd hears of it once. */
+static void readiness_is_told_once(void **state)
+{
+	struct setup *setup = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char folder[] = "/tmp/gpudom-sandbox-test.XXXXXX", message[64];
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", folder);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	assert_true(attempt_fails(setup, "repeat-readiness"));
+	unsetenv("NOTIFY_SOCKET");
+	assert_true(recv(fd, message, sizeof(message), 0) > 0);
+	assert_true(recv(fd, message, sizeof(message), 0) < 0);
+	close(fd);
+	unlink(address.sun_path);
+	rmdir(folder);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, prepare, clean_up)
 
 int main(void)
@@ -677,6 +711,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_left_to_the_renderer),
 		TEST(descriptors_are_few),
+		TEST(descriptors_do_not_pile_up),
 		TEST(little_is_left_to_the_monitor),
 		TEST(readiness_is_told),
 		TEST(a_picture_is_drawn),
@@ -694,6 +729,7 @@ int main(void)
 		TEST(a_user_without_privileges_gets_all_of_it),
 		TEST(without_namespaces_it_serves),
 		TEST(without_namespaces_strict_does_not_start),
+		TEST(readiness_is_told_once),
 		TEST(no_attempt_succeeds),
 	};
 
