@@ -160,6 +160,7 @@ fakes-xen/daemon_keys_test := $(fake_xen)
 fakes-xen/daemon_health_test := $(fake_xen)
 fakes-xen/daemon_reload_test := $(fake_xen)
 fakes-xen/daemon_restart_test := $(fake_xen) tests/xen/fake_keeper.c
+fakes-xen/daemon_restart_reload_test := $(fakes-xen/daemon_restart_test)
 fakes-xen/daemon_foreign_test := $(fake_xen)
 fakes-xen/life_cycle_test := $(fake_xen)
 fakes-xen/control_test := $(fake_xen)

@@ -66,18 +66,24 @@ int edid_identity_set(
 	return valid ? 0 : -EINVAL;
 }
 
+/* Digits alone, EDID_MM_MIN to EDID_MM_MAX; *@end is behind them. */
+static bool millimetres_parse(const char *value, const char **end, uint32_t *mm)
+{
+	const size_t digits = strspn(value, "0123456789");
+
+	if (digits == 0 || digits > 4)
+		return false;
+	*mm = (uint32_t)strtoul(value, NULL, 10);
+	*end = value + digits;
+	return *mm >= EDID_MM_MIN && *mm <= EDID_MM_MAX;
+}
+
 int edid_size_parse(const char *value, uint32_t *width_mm, uint32_t *height_mm)
 {
-	unsigned width, height;
-	int end = 0;
+	const char *end;
 
-	if (strspn(value, "0123456789x") != strlen(value) || strlen(value) > 9 ||
-	    sscanf(value, "%ux%u%n", &width, &height, &end) != 2 || value[end])
+	if (!millimetres_parse(value, &end, width_mm) || *end != 'x' ||
+	    !millimetres_parse(end + 1, &end, height_mm) || *end)
 		return -EINVAL;
-	if (width < EDID_MM_MIN || width > EDID_MM_MAX || height < EDID_MM_MIN ||
-	    height > EDID_MM_MAX)
-		return -EINVAL;
-	*width_mm = width;
-	*height_mm = height;
 	return 0;
 }

@@ -32,8 +32,12 @@ void gpu_attachment_release_context(struct gpu *gpu, struct gpu_context *context
 
 void gpu_attachment_release_resource(struct gpu *gpu, struct gpu_resource *resource)
 {
-	while (!LIST_EMPTY(&resource->attachments))
-		attachment_release(gpu, LIST_FIRST(&resource->attachments));
+	struct gpu_attachment *attachment, *next;
+
+	for (attachment = LIST_FIRST(&resource->attachments); attachment; attachment = next) {
+		next = LIST_NEXT(attachment, of_resource);
+		attachment_release(gpu, attachment);
+	}
 }
 
 /* The checks that CTX_ATTACH_RESOURCE and CTX_DETACH_RESOURCE share. */

@@ -138,6 +138,8 @@ TAILQ_HEAD(gpu_parked_list, gpu_parked);
 
 /* ---------------------------------------------------------------- objects */
 
+LIST_HEAD(gpu_attachment_list, gpu_attachment);
+
 struct gpu_resource {
 	struct id_entry entry;
 	enum { GPU_RESOURCE_2D, GPU_RESOURCE_3D, GPU_RESOURCE_BLOB } kind;
@@ -146,7 +148,7 @@ struct gpu_resource {
 	uint64_t host_bytes;                /* its share of the quota */
 	struct memory_map *backing; /* NULL: none. A blob without is unknown to the renderer */
 	uint64_t backing_bytes;     /* its share of that quota, in whole pages */
-	LIST_HEAD(, gpu_attachment) attachments;
+	struct gpu_attachment_list attachments;
 	bool has_uuid;
 	uint8_t uuid[16];
 };

@@ -273,17 +273,18 @@ static uint64_t cgroup_read_event(int group, const char *event)
 {
 	int fd = openat(group, "memory.events", O_RDONLY | O_CLOEXEC);
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-	unsigned long long count = 0, n;
-	char name[32];
+	const size_t length = strlen(event);
+	uint64_t count = 0;
+	char line[64];
 
 	if (!file) {
 		if (fd >= 0)
 			close(fd);
 		return 0;
 	}
-	while (fscanf(file, "%31s %llu", name, &n) == 2)
-		if (!strcmp(name, event))
-			count = n;
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, event, length) && line[length] == ' ')
+			count = strtoull(line + length, NULL, 10);
 	fclose(file);
 	return count;
 }

@@ -81,8 +81,8 @@ void guest_health_set_serving(struct guest_health *health, bool serving);
  * that is not known. */
 void guest_health_describe(const struct guest_health *health, char *text, size_t size);
 
-/* A worker has died, @how (worker_process_end()), at @now (CLOCK_MONOTONIC, microseconds). True: once
- * too often, by the policy. */
+/* A worker has died, @how (worker_process_end()), at @now (CLOCK_MONOTONIC, microseconds). True:
+ * once too often, by the policy. */
 bool guest_health_died(struct guest_health *health, const char *how, uint64_t now);
 
 /* What has been counted is held against nobody any more. */
