@@ -284,12 +284,10 @@ void ctl_client_close(struct ctl_client *client)
 		close(client->passed_fd);
 	json_object_put(client->greeting);
 	free(client->received);
-	*client = (struct ctl_client){
-		.path = client->path,
-		.quiet = client->quiet,
-		.fd = -1,
-		.passed_fd = -1,
-	};
+	client->fd = client->passed_fd = -1;
+	client->greeting = NULL;
+	client->received = NULL;
+	client->used = client->size = 0;
 }
 
 struct json_object *ctl_client_request(const char *command, const char *guest)

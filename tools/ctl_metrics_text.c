@@ -226,40 +226,58 @@ static void print_fences(FILE *out, const struct ctl_snapshot *snapshot)
 
 /* --------------------------------------------------------------------- outputs */
 
-#define OUTPUT_METRICS(X)                                                                     \
-	X(on, "output_on", "gauge", "1 for an output that shows a picture")                   \
-	X(width, "output_width_pixels", "gauge", "Width of the picture")                      \
-	X(height, "output_height_pixels", "gauge", "Height of the picture")                   \
-	X(flushes, "output_flushes_total", "counter", "Flushes that the guest has asked for") \
-	X(frames, "output_frames_total", "counter", "Frames that were shown")
+#define OUTPUT(member) offsetof(struct telemetry_output, member)
+
+/* Numbers of struct telemetry_output */
+static const struct {
+	const char *name, *type, *help;
+	size_t offset;
+} output_metrics[] = {
+	{ "gpudom_output_on", "gauge", "1 for an output that shows a picture", OUTPUT(on) },
+	{ "gpudom_output_width_pixels", "gauge", "Width of the picture", OUTPUT(width) },
+	{ "gpudom_output_height_pixels", "gauge", "Height of the picture", OUTPUT(height) },
+	{ "gpudom_output_flushes_total", "counter", "Flushes that the guest has asked for",
+	    OUTPUT(flushes) },
+	{ "gpudom_output_frames_total", "counter", "Frames that were shown", OUTPUT(frames) },
+};
+
+static void print_outputs_of(FILE *out, const struct ctl_device *device, size_t metric)
+{
+	for (unsigned i = 0; i < device->telemetry.outputs_count; i++) {
+		uint64_t value;
+		char label[32];
+
+		memcpy(&value,
+		    (const char *)&device->telemetry.outputs[i] + output_metrics[metric].offset,
+		    sizeof(value));
+		snprintf(label, sizeof(label), ",output=\"%u\"", i);
+		print_sample(out, output_metrics[metric].name, device, label, value);
+	}
+}
+
+static void print_intervals_of(FILE *out, const char *name, const struct ctl_device *device)
+{
+	for (unsigned i = 0; i < device->telemetry.outputs_count; i++) {
+		char label[32];
+
+		snprintf(label, sizeof(label), ",output=\"%u\"", i);
+		print_histogram(out, name, device, label, &device->telemetry.outputs[i].intervals);
+	}
+}
 
 static void print_outputs(FILE *out, const struct ctl_snapshot *snapshot)
 {
 	static const char intervals[] = "gpudom_output_frame_interval_seconds";
-	char label[32];
 
-#define EACH_OUTPUT(device, index)                                   \
-	for (const struct ctl_device *device = snapshot->devices;    \
-	     device < snapshot->devices + snapshot->count; device++) \
-		for (unsigned index = 0; index < device->telemetry.outputs_count; index++)
-#define X(member, name, type, help)                                                           \
-	print_head(out, "gpudom_" name, type, help);                                          \
-	EACH_OUTPUT(device, i)                                                                \
-	{                                                                                     \
-		snprintf(label, sizeof(label), ",output=\"%u\"", i);                          \
-		print_sample(                                                                 \
-		    out, "gpudom_" name, device, label, device->telemetry.outputs[i].member); \
+	for (size_t i = 0; i < sizeof(output_metrics) / sizeof(output_metrics[0]); i++) {
+		print_head(
+		    out, output_metrics[i].name, output_metrics[i].type, output_metrics[i].help);
+		for (size_t k = 0; k < snapshot->count; k++)
+			print_outputs_of(out, &snapshot->devices[k], i);
 	}
-	OUTPUT_METRICS(X)
-#undef X
 	print_head(out, intervals, "histogram", "Time from one frame to the next");
-	EACH_OUTPUT(device, i)
-	{
-		snprintf(label, sizeof(label), ",output=\"%u\"", i);
-		print_histogram(
-		    out, intervals, device, label, &device->telemetry.outputs[i].intervals);
-	}
-#undef EACH_OUTPUT
+	for (size_t i = 0; i < snapshot->count; i++)
+		print_intervals_of(out, intervals, &snapshot->devices[i]);
 }
 
 /* ------------------------------------------------------------------------- all */

@@ -26,26 +26,27 @@ static int read_line(int pid, const char *name, char *line, size_t size)
 /* proc(5): "pid (comm) state ppid ..."; comm may contain anything. */
 static int read_parent(int pid)
 {
-	char line[512], state;
+	char line[512];
 	const char *end;
-	int parent;
 
 	if (read_line(pid, "stat", line, sizeof(line)) < 0)
 		return 0;
 	end = strrchr(line, ')');
-	return end && sscanf(end + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
+	return end && strlen(end) > 4 ? (int)strtol(end + 4, NULL, 10) : 0;
 }
 
 /* proc(5): "size resident shared ...", in pages */
 static uint64_t read_resident(int pid)
 {
-	unsigned long long size, resident, shared;
-	char line[256];
+	unsigned long long resident, shared;
+	char line[256], *at;
 
-	if (read_line(pid, "statm", line, sizeof(line)) < 0 ||
-	    sscanf(line, "%llu %llu %llu", &size, &resident, &shared) != 3 || shared > resident)
+	if (read_line(pid, "statm", line, sizeof(line)) < 0)
 		return 0;
-	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+	strtoull(line, &at, 10);
+	resident = strtoull(at, &at, 10);
+	shared = strtoull(at, &at, 10);
+	return shared < resident ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void add(struct ctl_processes *processes, int pid)

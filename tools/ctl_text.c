@@ -20,7 +20,7 @@ void ctl_format_bytes(uint64_t bytes, char text[CTL_NUMBER_MAX])
 	for (; value >= 1000 && unit < sizeof(units) - 1; unit++)
 		value /= 1024;
 	if (!bytes)
-		strcpy(text, "-");
+		snprintf(text, CTL_NUMBER_MAX, "-");
 	else if (!unit)
 		snprintf(text, CTL_NUMBER_MAX, "%.0f", value);
 	else
@@ -59,7 +59,7 @@ void ctl_format_ns(uint64_t ns, char text[CTL_NUMBER_MAX])
 	double value;
 
 	if (!ns) {
-		strcpy(text, "-");
+		snprintf(text, CTL_NUMBER_MAX, "-");
 		return;
 	}
 	/* From 100 minutes on, hours; what would round to 1000 ms is a second. */
