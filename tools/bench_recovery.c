@@ -157,6 +157,11 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double milliseconds(uint64_t ns)
+{
+	return (double)ns / 1e6;
+}
+
 static void recovery_print(
     const struct recovery *recovery, const uint64_t (*times)[PHASES], unsigned kills)
 {
@@ -171,8 +176,8 @@ static void recovery_print(
 			sorted[i] = times[i][phase];
 		qsort(sorted, kills, sizeof(*sorted), compare);
 		printf("  %-52s %9.1f %9.1f %9.1f\n", phases[phase],
-		    (double)sorted[(kills - 1) / 2] / 1e6,
-		    (double)sorted[(kills - 1) * 99 / 100] / 1e6, (double)sorted[kills - 1] / 1e6);
+		    milliseconds(sorted[(kills - 1) / 2]),
+		    milliseconds(sorted[(kills - 1) * 99 / 100]), milliseconds(sorted[kills - 1]));
 	}
 	free(sorted);
 }

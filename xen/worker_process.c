@@ -329,7 +329,7 @@ int worker_process_create(
     const struct worker_process_options *options, int *socket_fd, struct worker_process **out)
 {
 	struct worker_process *worker = worker_process_new(options);
-	int pair[2], control[2], error;
+	int pair[2] = { -1, -1 }, control[2] = { -1, -1 }, error;
 
 	if (!worker)
 		return -ENOMEM;
