@@ -451,6 +451,8 @@ static void guest_device_take_over(struct guest_device *device)
 		return;
 	}
 	log_info("%s: its worker cannot go on", device->name);
+	/* If it lives, we kill it, in the middle of what our predecessor asked of it. */
+	device->asked = !error;
 	guest_signal_set_serving(&device->health.signal, false);
 	device->kept->running = false;
 	device->state = DEVICE_REPLACING;
