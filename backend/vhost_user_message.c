@@ -170,7 +170,7 @@ static ssize_t vhost_user_receive_bytes(struct vhost_user_receiver *receiver, si
 		.msg_iov = iov,
 		.msg_iovlen = 2,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		.msg_controllen = receiver->no_fds ? 0 : sizeof(control.bytes),
 	};
 	ssize_t n;
 	int error;
@@ -235,6 +235,7 @@ int vhost_user_receive(struct vhost_user_receiver *receiver, struct vhost_user_m
 			break;
 	}
 	*message = *m;
-	vhost_user_receiver_init(receiver, receiver->socket);
+	*m = (struct vhost_user_message){ 0 };
+	receiver->received = 0;
 	return 1;
 }

@@ -183,7 +183,10 @@ void vhost_user_message_finish(struct vhost_user_message *message);
 
 /* Puts messages together from a stream socket. */
 struct vhost_user_receiver {
-	int socket;      /* not owned */
+	int socket; /* not owned */
+	/* Set by who receives: no message has descriptors; one that does is malformed, and the
+	 * kernel drops them before they are ours. (Closing a GPU's can wait for its work.) */
+	bool no_fds;
 	size_t received; /* bytes of @message, header included */
 	struct vhost_user_message message;
 };

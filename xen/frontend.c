@@ -268,6 +268,8 @@ static int frontend_dispatch_io(sd_event_source *source, int fd, uint32_t events
 		frontend_pump(frontend);
 	if (frontend->error)
 		return 0;
+	frontend->receiver.no_fds = !frontend->commands || frontend->commands->message.request !=
+							       VHOST_USER_GET_INFLIGHT_FD;
 	/* One at a time: what an answer leads to comes before the next one. */
 	r = vhost_user_receive(&frontend->receiver, &reply);
 	if (r > 0) {
@@ -340,6 +342,13 @@ static void frontend_config_changed(struct frontend *frontend)
 	frontend_pump(frontend);
 }
 
+/* Nothing more is read from it, so nothing can be left in it. */
+static void frontend_leave_backend_channel(struct frontend *frontend)
+{
+	sd_event_source_set_enabled(frontend->backend_io, SD_EVENT_OFF);
+	shutdown(frontend->backend_socket, SHUT_RDWR);
+}
+
 static int frontend_dispatch_backend_io(
     sd_event_source *source, int fd, uint32_t events, void *data)
 {
@@ -352,7 +361,7 @@ static int frontend_dispatch_backend_io(
 	if (r < 0) {
 		/* The main socket tells why, where it is not only this one. */
 		log_debug("%s: the worker's own channel is closed", frontend->options.name);
-		sd_event_source_set_enabled(frontend->backend_io, SD_EVENT_OFF);
+		frontend_leave_backend_channel(frontend);
 		return 0;
 	}
 	if (request.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)
@@ -366,7 +375,7 @@ static int frontend_dispatch_backend_io(
 		};
 
 		if (vhost_user_send(frontend->backend_socket, &reply) < 0)
-			sd_event_source_set_enabled(frontend->backend_io, SD_EVENT_OFF);
+			frontend_leave_backend_channel(frontend);
 	}
 	vhost_user_message_finish(&request);
 	return 0;
@@ -375,6 +384,7 @@ static int frontend_dispatch_backend_io(
 int frontend_watch_backend_channel(struct frontend *frontend, int socket)
 {
 	vhost_user_receiver_init(&frontend->backend_receiver, socket);
+	frontend->backend_receiver.no_fds = true;
 	return sd_event_add_io(frontend->options.event, &frontend->backend_io, socket, EPOLLIN,
 	    frontend_dispatch_backend_io, frontend);
 }

@@ -56,12 +56,14 @@ struct rig {
 	int peer;
 	sd_event_source *peer_io;
 	struct vhost_user_receiver receiver;
+	int peer_channel;      /* of the test, which closes it */
 	uint32_t misbehave_at; /* this request */
 	enum {
 		ANSWER_WRONG_REQUEST,
 		ANSWER_SHORT,
 		ANSWER_NO_REPLY_FLAG,
 		ANSWER_NACK,
+		ANSWER_DESCRIPTOR, /* where none belongs, or one more */
 		HANG_UP,
 		GARBAGE
 	} misbehaviour;
@@ -270,7 +272,7 @@ static inline void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
 
 /* ---------------------------------------------------------- back ends by hand */
 
-static inline void peer_answer(struct rig *rig, const struct vhost_user_message *request)
+static inline void peer_answer(struct rig *rig, struct vhost_user_message *request)
 {
 	struct vhost_user_message reply = {
 		.request = request->request,
@@ -304,6 +306,9 @@ static inline void peer_answer(struct rig *rig, const struct vhost_user_message 
 		reply.payload.u64 = rig->refuse_inflight > 0;
 		rig->refuse_inflight -= rig->refuse_inflight > 0;
 		break;
+	case VHOST_USER_SET_BACKEND_REQ_FD:
+		rig->peer_channel = vhost_user_message_take_fd(request, 0);
+		break;
 	case VHOST_USER_GET_VRING_BASE:
 		reply.payload.state = request->payload.state;
 		break;
@@ -324,6 +329,9 @@ static inline void peer_answer(struct rig *rig, const struct vhost_user_message 
 			break;
 		case ANSWER_NACK:
 			reply.payload.u64 = 1;
+			break;
+		case ANSWER_DESCRIPTOR:
+			reply.fds[reply.fd_count++] = eventfd(0, EFD_CLOEXEC);
 			break;
 		case HANG_UP:
 			shutdown(rig->peer, SHUT_RDWR);

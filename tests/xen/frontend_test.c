@@ -302,6 +302,21 @@ static void wrong_answers(void **state)
 	}
 }
 
+/* Nothing can be left in a channel that is read no more, such as descriptors that seem to live. */
+static void a_channel_with_garbage_is_closed(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->peer_protocol |= P(BACKEND_REQ);
+	connect_peer(rig);
+	wait_for(rig, &rig->ready, 1);
+	assert_int_equal(write(rig->peer_channel, "0123456789abcdefghij", 20), 20);
+	settle(rig);
+	assert_int_equal(send(rig->peer_channel, "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(errno, EPIPE);
+	close(rig->peer_channel);
+}
+
 static void a_back_end_that_does_not_answer(void **state)
 {
 	struct rig *rig = *state;
@@ -384,6 +399,7 @@ int main(void)
 		PEER_TEST(a_back_end_not_made_for_xen),
 		PEER_TEST(a_back_end_without_protocol_features),
 		PEER_TEST(wrong_answers),
+		PEER_TEST(a_channel_with_garbage_is_closed),
 		PEER_TEST(a_back_end_that_does_not_answer),
 		PEER_TEST(a_back_end_that_hangs_in_a_reset),
 		PEER_TEST(a_back_end_that_does_not_read),
