@@ -7,11 +7,12 @@
  * usage: frames [-g] PACE-MS SECONDS
  *   -g  with OpenGL ES 2
  *
- * Prints "guest: frames N late L p50 A p99 B longest C ms": so many frames were shown, L of them
+ * SIGTERM ends it early. Prints "guest: frames N late L p50 A p99 B longest C ms": so many frames were shown, L of them
  * later than twice the pace after the one before. A frame that cannot be shown ends the program
  * with an error.
  */
 #include <err.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,13 @@
 #include "pixels.h"
 
 enum { BLOCK = 16, FRAMES_MAX = 100000 };
+
+static volatile sig_atomic_t ended;
+
+static void on_end(int signal)
+{
+	ended = 1;
+}
 
 static double now_ms(void)
 {
@@ -84,11 +92,12 @@ int main(int argc, char **argv)
 			gl_draw_frame(gl, &screen, frame);
 		else
 			frame_show_2d(&screen, &buffers[frame % 2], frame);
+	signal(SIGTERM, on_end);
 	puts("guest: frames begin");
 	fflush(stdout);
 	due = shown = now_ms();
 	end = shown + strtod(argv[argc - 1], NULL) * 1e3;
-	while (shown < end && count < FRAMES_MAX) {
+	while (!ended && shown < end && count < FRAMES_MAX) {
 		due += pace;
 		now = now_ms();
 		if (now < due)
@@ -103,6 +112,8 @@ int main(int argc, char **argv)
 		intervals[count++] = now - shown;
 		shown = now;
 	}
+	if (!count)
+		errx(1, "no frames");
 	report(intervals, count, pace);
 	return 0;
 }

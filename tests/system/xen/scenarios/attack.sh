@@ -2,7 +2,7 @@
 # Sourced in dom0: three guests: plain draws in 2D, virgl in 3D, and tight, whose quotas are tight, attacks with
 # hostile.ko: registers, queues, commands, quotas; then it crashes its worker, which is the compromised
 # build, $crashes times. $tight: its renderer (virgl). The two draw all the while, each frame measured, for $seconds at a time, first without.
-seconds=${seconds:-30} crashes=${crashes:-10}
+seconds=${seconds:-30} crashes=${crashes:-10} ways=${ways:-m r c q}
 
 no_avc() { ! avc; }
 hostile() { run_in tight 60 "echo $1 >/sys/module/hostile/parameters/run"; }
@@ -24,14 +24,17 @@ measured() {
 	awk -v f="$2" '/guest: frames [0-9]/ { for (i = 1; i < NF; i++) if ($i == f) print $(i + 1) }' "/share/out/frames-$1"
 }
 begin_drawing() {
-	begin_in plain "/share/bin/frames 100 $1"
-	begin_in virgl "/share/bin/frames -g 400 $1"
+	for g in plain virgl; do
+		how='100'
+		[ $g = plain ] || how='-g 400'
+		run_in $g 20 "/share/bin/frames $how $1 >/tmp/frames.out 2>&1 & echo \$! >/tmp/frames.pid"
+	done
 }
 # end_drawing RUN LIMIT
 end_drawing() {
 	for g in plain virgl; do
 		seen=$(cat "/tmp/$g.flushes")
-		check "$1: $g draws, and no frame fails" end_in $g "$2"
+		check "$1: $g draws, and no frame fails" run_in $g "$2" 'wait $(cat /tmp/frames.pid); r=$?; cat /tmp/frames.out; [ $r = 0 ]'
 		cp /tmp/$g.out "/share/out/frames-$g-$1"
 		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
 		flushes $g
@@ -84,7 +87,7 @@ run_in gpudom 60 /share/gpudom-memory
 while read -r line; do say "  $line"; done </tmp/gpudom.out
 
 before_attack=$(workers) lines=$(log_lines) t0=$(up)
-for way in m r c q; do
+for way in $ways; do
 	check "tight attacks ($way)" hostile $way
 	begin_drawing "$seconds"
 	end_drawing $way $((seconds * 4 + 120))
@@ -115,7 +118,7 @@ blocked() { [ "$(status tight .state)" = blocked ]; }
 deaths() { status tight .deaths; }
 first=$(deaths) blocks=0 t0=$(up)
 limit=$((crashes * 25 + 60))
-begin_drawing $((limit / 4))
+begin_drawing 10000
 check "tight's kernel crashes its worker" hostile x
 while [ $(($(deaths) - first)) -lt "$crashes" ] && [ "$(cut -d. -f1 /proc/uptime)" -lt $((${t0%.*} + limit)) ]; do
 	if blocked; then
@@ -129,10 +132,11 @@ check "its worker crashed $died times (in $(since "$t0") s); it was blocked, and
 	[ $died -ge "$crashes" -a $blocks -ge 1 ]
 check "it is blocked in the end" wait_until 120 blocked
 say "  $(status tight .last_death)"
-end_drawing x $((limit + 240))
+for g in plain virgl; do run_in $g 20 'kill $(cat /tmp/frames.pid)'; done
+end_drawing x 60
 check "gpudomd and the others' workers are the same" [ "$(workers)" = "$before_attack" ]
 for g in plain virgl; do
-	for way in m r c q x; do beside $g $way; done
+	for way in $ways x; do beside $g $way; done
 done
 check "FLASK has refused nothing" no_avc
 gpudom_log
