@@ -412,7 +412,8 @@ static int relay_start(struct grant_relay *relay, const struct grant_relay_optio
 	if (options->inflight_fd >= 0) {
 		int seals = fcntl(options->inflight_fd, F_GET_SEALS);
 
-		if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		if (seals < 0 || !(seals & F_SEAL_SHRINK) ||
+		    question->queue.inflight_queues > GRANT_QUEUES_MAX)
 			return -EINVAL;
 		error = inflight_create(options->inflight_fd, question->queue.inflight_offset,
 		    question->queue.inflight_size, question->queue.inflight_queues,

@@ -498,6 +498,7 @@ static void questions_that_make_no_sense(void **state)
 	struct test *test = *state;
 	struct grant_question q;
 	int fd = test->inflight_fd, plain = memfd_create("plain", MFD_CLOEXEC);
+	uint64_t size;
 
 #define REFUSED(change)                                \
 	do {                                           \
@@ -525,6 +526,10 @@ static void questions_that_make_no_sense(void **state)
 	REFUSED((void)0);
 	test->inflight_fd = STDERR_FILENO;
 	REFUSED((void)0);
+	/* Records of so many queues that we would need hundreds of megabytes to tell them apart */
+	test->inflight_fd = inflight_create_file(UINT16_MAX, RING_SIZE, 0, &size);
+	REFUSED((q.queue.inflight_queues = UINT16_MAX, q.queue.inflight_size = size));
+	close(test->inflight_fd);
 	test->inflight_fd = fd;
 	close(plain);
 	start(test);
