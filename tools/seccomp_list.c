@@ -180,9 +180,18 @@ int seccomp_list_allow(scmp_filter_ctx filter, const char *const *names, size_t 
 int seccomp_list_guard(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp sigsys = SECCOMP_LIST_IS(0, SIGSYS);
-	const struct scmp_arg_cmp other = SECCOMP_LIST_IS_NOT(0, SIGSYS);
-	int r = seccomp_list_add(filter, SCMP_ACT_ALLOW, "rt_sigaction", 1, &other);
+	/* Those below, and real-time signals: each number as it is, of whose upper half the kernel
+	 * would know nothing. */
+	const struct scmp_arg_cmp others[] = {
+		{ .arg = 0, .op = SCMP_CMP_LT, .datum_a = SIGSYS },
+		SECCOMP_LIST_BITS(0, ~UINT64_C(31), 32),
+		SECCOMP_LIST_IS(0, 64),
+	};
+	int r = 0;
 
+	_Static_assert(SIGSYS == 31, "the one between");
+	for (size_t i = 0; r == 0 && i < sizeof(others) / sizeof(others[0]); i++)
+		r = seccomp_list_add(filter, SCMP_ACT_ALLOW, "rt_sigaction", 1, &others[i]);
 	if (r == 0 && !refused.pass)
 		r = seccomp_list_add(filter, SCMP_ACT_KILL_PROCESS, "rt_sigaction", 1, &sigsys);
 	if (r == 0)

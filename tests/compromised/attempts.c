@@ -447,6 +447,12 @@ static struct outcome take_back_sigsys(const struct compromised_target *t)
 }
 
 /* The numbers of 32-bit programs are others. */
+/* The kernel looks at the lower half of the number. */
+static struct outcome take_back_sigsys_wide(const struct compromised_target *t)
+{
+	return of_call(syscall(SYS_rt_sigaction, UINT64_C(1) << 32 | SIGSYS, NULL, NULL, 8));
+}
+
 static struct outcome call_32_bit(const struct compromised_target *t)
 {
 #ifdef __x86_64__
@@ -600,6 +606,7 @@ static const struct attempt {
 	{ "become-dumpable", become_dumpable },
 	{ "outlive-monitor", outlive_monitor },
 	{ "take-back-sigsys", take_back_sigsys },
+	{ "take-back-sigsys-wide", take_back_sigsys_wide },
 	{ "call-32-bit", call_32_bit },
 	{ "load-program", load_program },
 	{ "set-up-ring", set_up_ring },
