@@ -4,6 +4,7 @@
  * renderer, display, device and transport are plugged together.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -437,6 +438,21 @@ static int worker_listen_to_gpudomd(struct worker *worker)
 
 /* ---------------------------------------------------------------- containment */
 
+/* Standard input may be somebody's terminal, which can be written to as well. */
+static void worker_leave_input(const int *ours, size_t count)
+{
+	int fd;
+
+	for (size_t i = 0; i < count; i++)
+		if (ours[i] == STDIN_FILENO)
+			return;
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd > STDIN_FILENO) {
+		dup2(fd, STDIN_FILENO);
+		close(fd);
+	}
+}
+
 /* Goes on in the renderer alone (tools/worker_monitor.h). */
 static int worker_contain(struct worker *worker)
 {
@@ -454,6 +470,7 @@ static int worker_contain(struct worker *worker)
 
 	if (options->sandbox == WORKER_SANDBOX_OFF)
 		return 0;
+	worker_leave_input(ours, sizeof(ours) / sizeof(ours[0]));
 	worker_sandbox_close_all_but(ours, sizeof(ours) / sizeof(ours[0]));
 	worker->sandbox = (struct worker_sandbox){
 		.mode = options->sandbox,

@@ -467,6 +467,15 @@ static struct outcome call_32_bit(const struct compromised_target *t)
 
 /* ---------------------------------------------------------------- the kernel's wide surface */
 
+static struct outcome call_x32(const struct compromised_target *t)
+{
+#ifdef __x86_64__
+	return of_call(syscall(0x40000000 | SYS_getpid));
+#else
+	return of_text(-ENOSYS, "not on this machine");
+#endif
+}
+
 static struct outcome load_program(const struct compromised_target *t)
 {
 	return of_call(syscall(SYS_bpf, 0, NULL, 0));
@@ -608,6 +617,7 @@ static const struct attempt {
 	{ "take-back-sigsys", take_back_sigsys },
 	{ "take-back-sigsys-wide", take_back_sigsys_wide },
 	{ "call-32-bit", call_32_bit },
+	{ "call-x32", call_x32 },
 	{ "load-program", load_program },
 	{ "set-up-ring", set_up_ring },
 	{ "handle-faults", handle_faults },

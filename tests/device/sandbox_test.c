@@ -271,6 +271,25 @@ static void descriptors_are_few(void **state)
 	expect_descriptors(setup->renderer, renderer, 5);
 }
 
+/* Somebody's terminal, where gpudomd was started by hand. */
+static void standard_input_is_nobodys(void **state)
+{
+	struct setup *setup = *state;
+	char path[64], target[64] = "";
+	int input = dup(STDIN_FILENO), pipes[2];
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	dup2(pipes[0], STDIN_FILENO);
+	start(setup, "--sandbox=strict", "--renderer=soft");
+	dup2(input, STDIN_FILENO);
+	close(input);
+	close(pipes[0]);
+	close(pipes[1]);
+	snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)setup->renderer);
+	assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+	assert_string_equal(target, "/dev/null");
+}
+
 static void descriptors_do_not_pile_up(void **state)
 {
 	static const char *const monitor[] = { "socket:", "anon_inode:[eventpoll]",
@@ -711,6 +730,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_left_to_the_renderer),
 		TEST(descriptors_are_few),
+		TEST(standard_input_is_nobodys),
 		TEST(descriptors_do_not_pile_up),
 		TEST(little_is_left_to_the_monitor),
 		TEST(readiness_is_told),
