@@ -224,6 +224,7 @@ static int recovery_measure(const char *worker, bool virgl, unsigned kills)
 		.virgl = virgl,
 		.descriptors = { { "--telemetry-fd", -1 }, { "--screen-fd", -1 } },
 		.options = { .path = worker,
+		    .cgroup_procs = -1,
 		    .name = "bench",
 		    .limit = &recovery.limit,
 		    .guest = "bench",

@@ -252,20 +252,24 @@ void cgroup_set(
 		    strerror(-error));
 }
 
-void cgroup_attach(struct cgroup *cgroup, uint16_t domid, unsigned devid, pid_t pid)
+int cgroup_open_procs(struct cgroup *cgroup, uint16_t domid, unsigned devid)
 {
-	int group, error;
+	int group, fd = -1, error;
 
 	if (!cgroup)
-		return;
+		return -1;
 	group = cgroup_open_group(cgroup, domid, devid);
-	error = group < 0 ? group : cgroup_write(group, "cgroup.procs", "%d", (int)pid);
-	if (group >= 0)
+	error = group < 0 ? group : 0;
+	if (!error) {
+		fd = openat(group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+		error = fd < 0 ? -errno : 0;
 		close(group);
+	}
 	if (error)
 		log_guest(&cgroup->limit,
-		    "domain %u: its worker (pid %d) cannot be moved to its control group: %s",
-		    domid, (int)pid, strerror(-error));
+		    "domain %u: its worker will not be in a control group: %s", domid,
+		    strerror(-error));
+	return fd;
 }
 
 /* memory.events: lines "NAME COUNT". */

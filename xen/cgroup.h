@@ -42,8 +42,9 @@ void cgroup_close(struct cgroup *cgroup); /* the groups stay */
 void cgroup_set(
     struct cgroup *cgroup, uint16_t domid, unsigned devid, const struct guest_policy *policy);
 
-/* Moves a process there. To be called before it starts others. */
-void cgroup_attach(struct cgroup *cgroup, uint16_t domid, unsigned devid, pid_t pid);
+/* Its cgroup.procs, to which a process writes "0" to be in the group: the caller's to close. -1:
+ * there is none (said why). */
+int cgroup_open_procs(struct cgroup *cgroup, uint16_t domid, unsigned devid);
 
 /* Has a process of the group been killed for memory-max since the last call? *@seen is 0 in the
  * beginning. */

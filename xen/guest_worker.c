@@ -234,6 +234,7 @@ static struct worker_process_options guest_worker_process_options(struct guest_w
 		.arguments = worker->options.arguments,
 		.descriptors = worker->options.descriptors,
 		.descriptor_count = worker->options.descriptor_count,
+		.cgroup_procs = -1,
 		.event = worker->options.event,
 		.describe = guest_worker_describe,
 		.exited = guest_worker_exited,
@@ -254,7 +255,7 @@ static int guest_worker_open_memory(struct guest_worker *worker)
 
 int guest_worker_start(struct guest_worker *worker)
 {
-	const struct worker_process_options process = guest_worker_process_options(worker);
+	struct worker_process_options process = guest_worker_process_options(worker);
 	struct frontend_options frontend;
 	int socket, error;
 
@@ -262,12 +263,12 @@ int guest_worker_start(struct guest_worker *worker)
 	if (error)
 		return error;
 	guest_worker_policy_changed(worker);
+	process.cgroup_procs = cgroup_open_procs(
+	    worker->options.cgroup, worker->options.domid, worker->options.devid);
 	error = worker_process_create(&process, &socket, &worker->process);
+	guest_worker_close(&process.cgroup_procs);
 	if (error)
 		goto error_memory;
-	/* At once: it soon divides in two. */
-	cgroup_attach(worker->options.cgroup, worker->options.domid, worker->options.devid,
-	    worker_process_pid(worker->process));
 	frontend = guest_worker_frontend_options(worker);
 	error = frontend_create(&frontend, socket, &worker->frontend);
 	if (error)

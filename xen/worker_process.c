@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "xen/spawn.h"
 #include "xen/worker_message.h"
 
 /* Its descriptors */
@@ -152,58 +152,25 @@ void worker_process_dismiss(struct worker_process *worker)
 
 /* ---------------------------------------------------------------- its start */
 
-/* Adds to the child's @actions that it has our @fds as its own from WORKER_FD on. The copies that
- * are made on the way are above all of these, and *@copies of them the caller's to close. */
-static int worker_process_pass(posix_spawn_file_actions_t *actions, const int *fds, unsigned count,
-    int *copies, unsigned *copied)
-{
-	for (unsigned i = 0; i < count; i++) {
-		int error, copy = fcntl(fds[i], F_DUPFD_CLOEXEC, WORKER_FD + WORKER_FDS_MAX);
-
-		if (copy < 0)
-			return errno;
-		copies[(*copied)++] = copy;
-		error = posix_spawn_file_actions_adddup2(actions, copy, WORKER_FD + (int)i);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-/* The child: @fds from WORKER_FD on, default signals; every other descriptor closes on exec. */
+/* The child: @fds from WORKER_FD on. */
 static int worker_process_spawn(const struct worker_process_options *options, char *const *argv,
     const int *fds, unsigned count, pid_t *pid)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	int error, copies[WORKER_FDS_MAX];
-	unsigned copied = 0;
-	sigset_t none, all;
+	const struct spawn_options child = {
+		.path = options->path,
+		.arguments = argv,
+		.fds = fds,
+		.count = count,
+		.first = WORKER_FD,
+		.cgroup_procs = options->cgroup_procs,
+	};
+	int group_error, error = spawn(&child, pid, &group_error);
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	error = posix_spawn_file_actions_init(&actions);
-	if (error)
-		return -error;
-	error = posix_spawnattr_init(&attributes);
-	if (error)
-		goto error_actions;
-	error = worker_process_pass(&actions, fds, count, copies, &copied);
-	if (!error)
-		error = posix_spawnattr_setsigmask(&attributes, &none);
-	if (!error)
-		error = posix_spawnattr_setsigdefault(&attributes, &all);
-	if (!error)
-		error = posix_spawnattr_setflags(
-		    &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (!error)
-		error = posix_spawnp(pid, options->path, &actions, &attributes, argv, environ);
-	while (copied)
-		close(copies[--copied]);
-	posix_spawnattr_destroy(&attributes);
-error_actions:
-	posix_spawn_file_actions_destroy(&actions);
-	return -error;
+	if (group_error)
+		log_guest(options->limit,
+		    "%s: the worker cannot be moved to its control group: %s", options->name,
+		    strerror(-group_error));
+	return error;
 }
 
 /* Its command line; free() what is behind @own, and the array. */

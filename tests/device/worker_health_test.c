@@ -94,6 +94,7 @@ static void start(struct setup *setup, const char *renderer)
 		.arguments = arguments,
 		.descriptors = setup->descriptors,
 		.descriptor_count = 2,
+		.cgroup_procs = -1,
 		.event = setup->event,
 		.exited = on_exited,
 		.data = setup,

@@ -132,6 +132,7 @@ static void groups_have_what_the_policy_says(void **state)
 {
 	struct tree *tree = *state;
 	struct guest_policy own = policy;
+	int procs;
 
 	assert_int_equal(cgroup_open(&tree->options, &tree->cgroup), 0);
 	cgroup_set(tree->cgroup, 2, 0, &policy);
@@ -146,15 +147,18 @@ static void groups_have_what_the_policy_says(void **state)
 	assert_string_equal(get(tree, "guest-2-0", "cpu.weight"), "50");
 	assert_string_equal(get(tree, "guest-2-0", "cpu.max"), "150000 100000");
 	assert_string_equal(get(tree, "guest-2-0", "memory.max"), "5368709120");
-	cgroup_attach(tree->cgroup, 2, 0, 4711);
-	assert_string_equal(get(tree, "guest-2-0", "cgroup.procs"), "4711");
+	procs = cgroup_open_procs(tree->cgroup, 2, 0);
+	assert_true(procs >= 0);
+	assert_int_equal(write(procs, "0", 1), 1);
+	close(procs);
+	assert_string_equal(get(tree, "guest-2-0", "cgroup.procs"), "0");
 	/* What there is no controller for is left alone; a new group is made */
 	unlink(path_of(tree, "guest-2-0", "cpu.weight"));
 	cgroup_set(tree->cgroup, 2, 0, &policy);
 	assert_string_equal(get(tree, "guest-2-0", "memory.max"), "max");
 	cgroup_set(tree->cgroup, 3, 1, &policy);
 	assert_int_equal(access(path_of(tree, "guest-3-1", ""), F_OK), 0);
-	cgroup_attach(tree->cgroup, 7, 0, 1); /* not there: said, and on */
+	assert_int_equal(cgroup_open_procs(tree->cgroup, 7, 0), -1); /* not there: said, and on */
 }
 
 static void a_kill_for_memory_is_noticed_once(void **state)
@@ -209,7 +213,7 @@ static void without_any_all_goes_on(void **state)
 	assert_int_equal(cgroup_open(&tree->options, &tree->cgroup), -ENOENT);
 	assert_null(tree->cgroup);
 	cgroup_set(NULL, 1, 0, &policy);
-	cgroup_attach(NULL, 1, 0, 1);
+	assert_int_equal(cgroup_open_procs(NULL, 1, 0), -1);
 	assert_false(cgroup_was_oom_killed(NULL, 1, 0, &seen));
 	cgroup_sweep(NULL);
 	cgroup_release(&tree->options);

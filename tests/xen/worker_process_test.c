@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -135,6 +136,7 @@ static int set_up(void **state)
 		.limit = &rig.limit,
 		.guest = "clock",
 		.arguments = arguments,
+		.cgroup_procs = -1,
 		.event = rig.event,
 		.describe = describe,
 		.exited = on_exited,
@@ -421,6 +423,32 @@ static void one_that_is_gone_is_adopted(void **state)
 	wait_for_end(rig);
 }
 
+/* Before it runs: what it starts is in the group, too. */
+static void it_is_in_its_group_before_it_runs(void **state)
+{
+	struct rig *rig = *state;
+	int file = memfd_create("cgroup.procs", MFD_CLOEXEC);
+	char text[8] = "";
+
+	rig->options.cgroup_procs = file;
+	run_worker(rig, "end");
+	assert_int_equal(pread(file, text, sizeof(text), 0), 1);
+	assert_string_equal(text, "0");
+	close(file);
+	assert_int_equal(rig->limit.total, 0);
+}
+
+static void without_its_group_it_runs_all_the_same(void **state)
+{
+	struct rig *rig = *state;
+	int file = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	rig->options.cgroup_procs = file;
+	run_worker(rig, "end");
+	close(file);
+	assert_int_equal(rig->limit.total, 1); /* and the log says so */
+}
+
 static void there_is_no_program(void **state)
 {
 	struct rig *rig = *state;
@@ -448,6 +476,8 @@ int main(int argc, char **argv)
 		TEST(an_orphan_is_adopted),
 		TEST(an_orphan_is_destroyed),
 		TEST(one_that_is_gone_is_adopted),
+		TEST(it_is_in_its_group_before_it_runs),
+		TEST(without_its_group_it_runs_all_the_same),
 		TEST(there_is_no_program),
 	};
 	int result;
