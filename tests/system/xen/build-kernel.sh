@@ -8,7 +8,7 @@
 
 kv=6.12 src=$tb/linux-source-6.12 out=$tb/kbuild
 made_from=$(stamp_of "$suite" $kv "$(meaning "$here/kernel.config")")
-if fresh "$tb/Image" "$made_from"; then
+if fresh "$tb/Image" "$made_from" && [ -e "$out/Module.symvers" ]; then
 	say "kernel: up to date"
 	exit 0
 fi
