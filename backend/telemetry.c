@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #define WORDS (sizeof(struct telemetry) / sizeof(uint64_t))
-#define COUNT_MAX (UINT64_C(1) << 53) /* sums stay sums, also in JSON */
+/* Sums of some numbers stay sums, and a clock that has run for 146 years is still one. */
+#define NUMBER_MAX (UINT64_C(1) << 62)
+#define COUNT_MAX (UINT64_C(1) << 53) /* of what is added up over a histogram, or all outputs */
 #define SIZE_MAX_PIXELS 65536
 
 /* Steps of a histogram for each doubling */
@@ -91,8 +93,18 @@ static void bound(uint64_t *value, uint64_t max)
 		*value = max;
 }
 
+static void bound_histogram(struct telemetry_histogram *histogram)
+{
+	bound(&histogram->count, COUNT_MAX);
+	for (unsigned i = 0; i < TELEMETRY_BUCKETS; i++)
+		bound(&histogram->buckets[i], COUNT_MAX);
+}
+
 static void bound_output(struct telemetry_output *output)
 {
+	bound(&output->flushes, COUNT_MAX);
+	bound(&output->frames, COUNT_MAX);
+	bound_histogram(&output->intervals);
 	output->on = output->on != 0;
 	bound(&output->width, SIZE_MAX_PIXELS);
 	bound(&output->height, SIZE_MAX_PIXELS);
@@ -106,12 +118,13 @@ void telemetry_read(const struct telemetry *page, struct telemetry *copy)
 	/* Each word once */
 	for (size_t i = 0; i < WORDS; i++) {
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-		bound(&to[i], COUNT_MAX);
+		bound(&to[i], NUMBER_MAX);
 	}
 	copy->magic = TELEMETRY_MAGIC;
 	bound(&copy->command.type, UINT32_MAX);
 	bound(&copy->command.ctx_id, UINT32_MAX);
 	bound(&copy->outputs_count, TELEMETRY_OUTPUTS);
+	bound_histogram(&copy->fence_latency);
 	for (unsigned i = 0; i < TELEMETRY_OUTPUTS; i++)
 		bound_output(&copy->outputs[i]);
 }

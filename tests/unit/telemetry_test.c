@@ -99,12 +99,33 @@ static void nothing_in_it_is_believed(void **state)
 	assert_int_equal(copy.outputs[3].width, 65536);
 	assert_int_equal(copy.outputs[3].on, 1);
 	assert_int_equal(copy.command.type, UINT32_MAX);
-	assert_true(copy.counters.commands <= UINT64_C(1) << 53);
+	assert_true(copy.counters.commands <= UINT64_C(1) << 62);
+	assert_true(copy.outputs[3].frames <= UINT64_C(1) << 53);
 	/* No sum overflows. */
 	assert_int_equal(telemetry_histogram_quantile(&copy.fence_latency, 0), 500);
 	assert_in_range(telemetry_histogram_quantile(&copy.fence_latency, 1000),
 	    UINT64_C(120) * 1000000000, UINT64_C(135) * 1000000000);
 	assert_string_equal(telemetry_command_name(copy.command.type), "an unknown command");
+}
+
+/* A machine that has been up for years: its clock is none of the counts that are bounded. */
+static void times_of_long_uptimes_are_told_apart(void **state)
+{
+	const uint64_t years = UINT64_C(20) * 365 * 86400 * 1000000000;
+	struct rig *rig = *state;
+	struct telemetry copy;
+
+	rig->writer->busy_since_ns = years;
+	rig->writer->gpu_since_ns = years + 1;
+	rig->writer->outputs[0].last_flush_ns = years + 2;
+	rig->writer->counters.gpu_busy_ns = years + 3;
+	rig->writer->fence_latency.sum_ns = years + 4;
+	telemetry_read(rig->reader, &copy);
+	assert_int_equal(copy.busy_since_ns, years);
+	assert_int_equal(copy.gpu_since_ns, years + 1);
+	assert_int_equal(copy.outputs[0].last_flush_ns, years + 2);
+	assert_int_equal(copy.counters.gpu_busy_ns, years + 3);
+	assert_int_equal(copy.fence_latency.sum_ns, years + 4);
 }
 
 static void commands_have_names(void **state)
@@ -186,6 +207,7 @@ int main(void)
 		TEST(nobody_resizes_it),
 		TEST(other_files_are_refused),
 		TEST(nothing_in_it_is_believed),
+		TEST(times_of_long_uptimes_are_told_apart),
 		TEST(commands_have_names),
 		TEST(quantiles_are_right_to_a_few_percent),
 		TEST(snapshots_are_subtracted),
