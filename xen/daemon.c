@@ -2,9 +2,12 @@
 #include "xen/daemon.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "backend/log.h"
 #include "backend/telemetry.h"
@@ -279,6 +282,25 @@ static void daemon_adopt_guest(struct gpu_daemon *gpu_daemon, uint16_t domid)
 		daemon_drop_guest(guest);
 }
 
+/* Workers of guests that have gone: most end as nobody talks to them any more; one that hangs, or
+ * that its guest has taken over, would stay. */
+static void daemon_kill_orphans(struct keep *keep)
+{
+	unsigned position = 0;
+	const char *name;
+
+	while ((name = keep_next(keep, &position))) {
+		const char *end = strrchr(name, '-');
+		int pidfd = end && !strcmp(end, "-pid") ? keep_take(keep, "%s", name) : -1;
+
+		if (pidfd < 0)
+			continue;
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		close(pidfd);
+		keep_drop(keep, "%s", name);
+	}
+}
+
 static void daemon_adopt_guests(struct gpu_daemon *gpu_daemon)
 {
 	struct keep *keep = gpu_daemon->options.keep;
@@ -292,6 +314,7 @@ static void daemon_adopt_guests(struct gpu_daemon *gpu_daemon)
 		if (end != name && !strcmp(end, "-state") && domid <= UINT16_MAX)
 			daemon_adopt_guest(gpu_daemon, (uint16_t)domid);
 	}
+	daemon_kill_orphans(keep);
 	keep_drop_rest(keep);
 }
 

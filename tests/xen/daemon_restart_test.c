@@ -320,6 +320,26 @@ static void the_guest_dies_while_nobody_is_there(void **state)
 	start(r);
 }
 
+/* Nor does a worker stay that does not end by itself, with the guest's memory. */
+static void the_guest_dies_and_its_worker_does_not(void **state)
+{
+	struct restart_rig *r = *state;
+	pid_t worker;
+
+	start(r);
+	worker = worker_pid(r);
+	stop_worker(worker);
+	end_daemon(r, SIGKILL);
+	fake_xen_destroy_guest(FAKE_XEN_GUEST);
+	fake_xenstore_remove("/local/domain/1/backend/virtio/2");
+	r->dead_irqfds = 1;
+	start_daemon(r);
+	WAIT_FOR(&r->rig, waitpid(worker, NULL, WNOHANG) == worker);
+	assert_all_gone(r);
+	fake_xen_create_guest(FAKE_XEN_GUEST, 2);
+	start(r);
+}
+
 static void the_device_is_taken_away_while_nobody_is_there(void **state)
 {
 	struct restart_rig *r = *state;
@@ -460,6 +480,7 @@ int main(int argc, char **argv)
 		RESTART_TEST(a_blocked_guest_stays_blocked),
 		RESTART_TEST(an_adopted_worker_hangs),
 		RESTART_TEST(the_guest_dies_while_nobody_is_there),
+		RESTART_TEST(the_guest_dies_and_its_worker_does_not),
 		RESTART_TEST(the_device_is_taken_away_while_nobody_is_there),
 		RESTART_TEST(nobody_keeps_anything),
 		RESTART_TEST(a_request_that_an_unkept_gpudomd_had_begun),
