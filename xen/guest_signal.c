@@ -50,12 +50,14 @@ static int guest_signal_due(sd_event_source *source, uint64_t usec, void *data)
 	const uint64_t now = telemetry_now();
 	const uint64_t after = signal->options.policy->signal_lost_ms * NSEC_PER_MSEC;
 
+	/* One at a time: the others are due at once, but after what guests want meanwhile. */
 	for (unsigned i = 0; i < TELEMETRY_OUTPUTS; i++) {
 		if (!signal->none_since_ns[i] || signal->replaced & 1u << i ||
 		    now - signal->none_since_ns[i] < after)
 			continue;
 		signal->replaced |= 1u << i;
 		guest_signal_show(signal, i);
+		break;
 	}
 	guest_signal_arm(signal);
 	return 0;

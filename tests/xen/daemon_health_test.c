@@ -567,6 +567,30 @@ static void nothing_that_a_worker_writes_does_harm(void **state)
 	assert_served(rig, 0, 0x66);
 }
 
+/* As many pictures as a worker can want, and as large: guests' accesses come between them. */
+static void pictures_are_drawn_one_at_a_time(void **state)
+{
+	struct rig *rig = *state;
+	struct screen screen;
+	uint32_t before = 0, lost = 0;
+
+	configure(rig, "[default]\nsignal-lost-after = 20ms\n");
+	start_served_guest(rig);
+	assert_int_equal(screen_open(&screen, guest_device_screen(only_device(rig))), 0);
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		screen.head->outputs[i] =
+		    (struct screen_output){ .serial = 2, .width = 1920, .height = 1080 };
+	screen_close(&screen);
+	assert_int_equal(guest_device_block(only_device(rig)), 0);
+	while (lost != UINT16_MAX) {
+		turn(rig);
+		lost = status(rig)->lost;
+		assert_true(__builtin_popcount(lost) <= __builtin_popcount(before) + 1);
+		before = lost;
+	}
+	forget_mapped();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,6 +612,7 @@ int main(int argc, char **argv)
 		TEST(a_frozen_guest_is_noticed_once),
 		TEST(a_frozen_guests_signal_is_lost),
 		TEST(nothing_that_a_worker_writes_does_harm),
+		TEST(pictures_are_drawn_one_at_a_time),
 	};
 	int result;
 
