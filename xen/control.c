@@ -162,7 +162,6 @@ static int control_listen(struct control *control)
 	if (error < 0)
 		return error;
 	sd_event_source_set_ratelimit(control->source, ACCEPTS_USEC, ACCEPTS_MAX);
-	sd_event_source_set_priority(control->source, SD_EVENT_PRIORITY_IDLE);
 	return 0;
 }
 

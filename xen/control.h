@@ -3,7 +3,8 @@
  * gpudomd's control socket: one JSON object a line, both ways, as gpudom-control(7) has it. For
  * people who run gpudom, not for guests; still nobody who connects can delay a guest for long or
  * make this process grow: clients, lines and what waits to be read are bounded, nothing blocks, and
- * all that guests ask comes first.
+ * guests and clients take turns: not even a guest that does nothing but access registers keeps
+ * people from blocking it.
  */
 #ifndef GPUDOM_XEN_CONTROL_H
 #define GPUDOM_XEN_CONTROL_H

@@ -152,7 +152,7 @@ static bool control_client_wait(struct control_client *client)
 		return false;
 	}
 	sd_event_source_set_io_events(client->io, unsent ? EPOLLOUT : more ? 0 : EPOLLIN);
-	/* The next line has its turn after all that guests want. */
+	/* The next line has its turn after what guests want now. */
 	sd_event_source_set_enabled(
 	    client->next, !unsent && more ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 	if (unsent)
@@ -208,9 +208,6 @@ static int control_client_watch(struct control_client *client)
 		    client->options.stall_usec, 0, control_client_stalled, client);
 	if (error < 0)
 		return error;
-	sd_event_source_set_priority(client->io, SD_EVENT_PRIORITY_IDLE);
-	sd_event_source_set_priority(client->next, SD_EVENT_PRIORITY_IDLE);
-	sd_event_source_set_priority(client->stall, SD_EVENT_PRIORITY_IDLE);
 	sd_event_source_set_enabled(client->stall, SD_EVENT_OFF);
 	sd_event_source_set_enabled(client->next, SD_EVENT_ONESHOT); /* sends the greeting */
 	error = sd_event_source_set_ratelimit(client->io, WAKES_USEC, WAKES_MAX);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* gpudomd's control socket: what clients may say, and what they may not do to guests. */
 #include <grp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include "tests/xen/control_rig.h"
 #include "tools/ctl.h"
@@ -409,6 +411,33 @@ static void a_hundred_clients(void **state)
 	assert_served(rig, 0, 0x22);
 }
 
+static int on_flood(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	return 0;
+}
+
+/* A guest whose vCPUs do nothing but access registers: people must be able to block it. */
+static void a_guest_that_floods_does_not_keep_people_out(void **state)
+{
+	struct rig *rig = *state;
+	const int fd = eventfd(1, EFD_CLOEXEC);
+	sd_event_source *flood = NULL;
+	struct json_object *answer;
+	struct peer peer;
+
+	assert_true(sd_event_add_io(rig->event, &flood, fd, EPOLLIN, on_flood, NULL) >= 0);
+	peer_greet(rig, &peer);
+	peer_write(&peer, COMMANDS "\n" COMMANDS "\n");
+	for (unsigned i = 0; i < 2; i++) {
+		answer = peer_read(rig, &peer);
+		assert_string_equal(error_code(answer), "");
+		json_object_put(answer);
+	}
+	peer_close(&peer);
+	sd_event_source_disable_unref(flood);
+	close(fd);
+}
+
 static void clients_that_leave_in_the_middle(void **state)
 {
 	struct rig *rig = *state;
@@ -742,6 +771,7 @@ int main(int argc, char **argv)
 		CONTROL_TEST(a_client_that_reads_slowly_gets_all),
 		CONTROL_TEST(an_answer_goes_in_pieces),
 		CONTROL_TEST(a_hundred_clients),
+		CONTROL_TEST(a_guest_that_floods_does_not_keep_people_out),
 		CONTROL_TEST(clients_that_leave_in_the_middle),
 		CONTROL_TEST(a_predecessors_socket_is_replaced),
 		CONTROL_TEST(what_is_no_socket_stays),
