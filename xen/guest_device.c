@@ -99,13 +99,13 @@ static void guest_device_hung(void *data, const char *what)
 static bool guest_device_count_death(struct guest_device *device)
 {
 	const struct guest_policy *policy = &device->health.policy;
-	bool asked = device->asked, often;
+	bool asked = device->asked, often = false;
 
 	device->asked = false;
-	if (asked)
-		return false;
-	often = guest_health_died(&device->health,
-	    *device->hang ? device->hang : device->worker.last_end, telemetry_now() / 1000);
+	if (!asked)
+		often = guest_health_died(&device->health,
+		    *device->hang ? device->hang : device->worker.last_end, telemetry_now() / 1000);
+	/* Nor is it what the next one dies of. */
 	*device->hang = '\0';
 	if (often)
 		log_guest(&device->limit, "%s: its worker has died %u times within %u s",
