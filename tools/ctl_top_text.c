@@ -120,7 +120,8 @@ static void add_line(struct ctl_table *table, const struct top_line *line)
 	ctl_table_set(table, COLUMN_FRAMES, CTL_PLAIN, "%s", rates->known ? number : "-");
 	ctl_format_count(rates->commands, number);
 	ctl_table_set(table, COLUMN_COMMANDS, CTL_PLAIN, "%s", rates->known ? number : "-");
-	ctl_format_bytes((uint64_t)rates->bytes, number);
+	/* A worker can count what it likes, but 1e18 is still a number of bytes. */
+	ctl_format_bytes(rates->bytes < 1e18 ? (uint64_t)rates->bytes : (uint64_t)1e18, number);
 	ctl_table_set(table, COLUMN_BYTES, CTL_PLAIN, "%s", number);
 	ctl_format_ns(rates->fence_p50_ns, number);
 	ctl_table_set(table, COLUMN_P50, CTL_PLAIN, "%s", number);
