@@ -428,7 +428,7 @@ int vhost_user_set_vring_call(struct vhost_user *user, struct vhost_user_message
 	vhost_user_replace_fd(&user->queues[index].call_fd, fd);
 	if (user->queues[index].started)
 		virtqueue_set_fds(&user->queues[index], -1);
-	return error;
+	return 0;
 }
 
 int vhost_user_set_vring_err(struct vhost_user *user, struct vhost_user_message *message)

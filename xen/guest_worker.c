@@ -263,8 +263,8 @@ int guest_worker_start(struct guest_worker *worker)
 	if (error)
 		return error;
 	guest_worker_policy_changed(worker);
-	process.cgroup_procs = cgroup_open_procs(
-	    worker->options.cgroup, worker->options.domid, worker->options.devid);
+	process.cgroup_procs =
+	    cgroup_open_procs(worker->options.cgroup, worker->options.domid, worker->options.devid);
 	error = worker_process_create(&process, &socket, &worker->process);
 	guest_worker_close(&process.cgroup_procs);
 	if (error)

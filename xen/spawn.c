@@ -48,8 +48,8 @@ error:
 static int spawn_copy(const struct spawn_options *options, int *copies, unsigned *copied)
 {
 	for (unsigned i = 0; i < options->count; i++) {
-		int copy = fcntl(
-		    options->fds[i], F_DUPFD_CLOEXEC, options->first + (int)options->count);
+		int copy =
+		    fcntl(options->fds[i], F_DUPFD_CLOEXEC, options->first + (int)options->count);
 
 		if (copy < 0)
 			return -errno;
@@ -80,7 +80,7 @@ static int spawn_wait(int pipe, pid_t pid, int *group_error)
 
 int spawn(const struct spawn_options *options, pid_t *pid, int *group_error)
 {
-	int copies[SPAWN_FDS_MAX], pair[2], error;
+	int copies[SPAWN_FDS_MAX] = { 0 }, pair[2], error;
 	unsigned copied = 0;
 	sigset_t all, before;
 

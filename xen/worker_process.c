@@ -167,9 +167,8 @@ static int worker_process_spawn(const struct worker_process_options *options, ch
 	int group_error, error = spawn(&child, pid, &group_error);
 
 	if (group_error)
-		log_guest(options->limit,
-		    "%s: the worker cannot be moved to its control group: %s", options->name,
-		    strerror(-group_error));
+		log_guest(options->limit, "%s: the worker cannot be moved to its control group: %s",
+		    options->name, strerror(-group_error));
 	return error;
 }
 

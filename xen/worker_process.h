@@ -39,7 +39,7 @@ struct worker_process_options {
 	const struct worker_descriptor *descriptors; /* for the start; not copied */
 	unsigned descriptor_count;                   /* at most WORKER_DESCRIPTORS_MAX */
 	int cgroup_procs; /* cgroup_open_procs() for the start; not owned; -1: none */
-	sd_event *event;                             /* not owned */
+	sd_event *event;  /* not owned */
 	/* Says at its end, for the log, what it did last: " while it ...". May be NULL. */
 	void (*describe)(void *data, char *text, size_t size);
 	/* It has ended (logged where it did not do so in order), and the kernel has taken back

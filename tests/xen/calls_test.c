@@ -120,7 +120,7 @@ static void start_queues(struct rig *rig, bool indirect)
 	config.kick_fd = rig->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_int_equal(virtqueue_start(&rig->queues[0], rig->memory, &config), 0);
 	assert_int_equal(rig->queues[0].relay != NULL, rig->shape == RELAYED);
-	if (rig->shape != RELAYED)
+	if (!rig->queues[0].relay)
 		return;
 	assert_true(sd_event_add_io(rig->event, &rig->kick, rig->queues[0].relay->kick_fd, EPOLLIN,
 			on_requests, rig) >= 0);

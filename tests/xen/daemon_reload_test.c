@@ -60,7 +60,7 @@ static int tear_down_reload(void **state)
 	int result = tear_down(state);
 
 	unlink(path);
-	memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+	memset(path + sizeof(path) - 7, 'X', 6);
 	return result;
 }
 

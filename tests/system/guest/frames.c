@@ -7,9 +7,9 @@
  * usage: frames [-g] PACE-MS SECONDS
  *   -g  with OpenGL ES 2
  *
- * SIGTERM ends it early. Prints "guest: frames N late L p50 A p99 B longest C ms": so many frames were shown, L of them
- * later than twice the pace after the one before. A frame that cannot be shown ends the program
- * with an error.
+ * SIGTERM ends it early. Prints "guest: frames N late L p50 A p99 B longest C ms": so many frames
+ * were shown, L of them later than twice the pace after the one before. A frame that cannot be
+ * shown ends the program with an error.
  */
 #include <err.h>
 #include <signal.h>
