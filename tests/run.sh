@@ -4,7 +4,7 @@
 # usage: tests/run.sh PROGRAM...
 #
 # A program fails that reports a failed test, exits with a status other than 0 (a sanitizer's
-# finding, a crash) or outlasts TEST_TIMEOUT seconds (default 120).
+# finding, a crash) or outlasts TEST_TIMEOUT seconds (default 300).
 set -u
 [ "${1:-}" != --help ] || { sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +22,7 @@ for program; do
 	name=${program#*/build/} name=${name#build/}
 	printf '%-40s ' "$name"
 	status=0
-	timeout -k 5 "${TEST_TIMEOUT:-120}" "$program" >"$out" 2>&1 || status=$?
+	timeout -k 5 "${TEST_TIMEOUT:-300}" "$program" >"$out" 2>&1 || status=$?
 	# cmocka: "[  PASSED  ] 12 test(s)." and "[  FAILED  ] 1 test(s), listed below:" (or "tests:")
 	p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$out" | tail -n 1)
 	f=$(sed -n 's/^\[  FAILED  \] [^:]*[: ]*\([0-9][0-9]*\) test(s), listed below:.*/\1/p' "$out" | tail -n 1)
@@ -30,7 +30,11 @@ for program; do
 	if [ "$status" -ne 0 ] || [ "$f" -ne 0 ] || [ "$p" -eq 0 ]; then
 		# A crash counts as one failure; so does a program that ran no test.
 		[ "$f" -ne 0 ] || f=1
-		echo "FAILED ($p passed, $f failed, status $status)"
+		case $status in
+		124 | 137) why="stopped after ${TEST_TIMEOUT:-300} s" ;;
+		*) why="status $status" ;;
+		esac
+		echo "FAILED ($p passed, $f failed, $why)"
 		sed 's/^/    /' "$out"
 	else
 		echo "$p passed"

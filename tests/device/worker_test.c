@@ -204,7 +204,9 @@ static void malformed_messages_end_the_connection_alone(void **state)
 	};
 	const unsigned count = sizeof(cases) / sizeof(cases[0]);
 
-	listen_with(setup, "--renderer=soft", NULL);
+	/* Where it is contained, its monitor passes its lines on later, and those that repeat once.
+	 */
+	listen_with(setup, "--renderer=soft", "--sandbox=off");
 	expect_service(setup);
 	unsigned fds = count_idle_fds(setup);
 	for (unsigned i = 0; i < count; i++) {

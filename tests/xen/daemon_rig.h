@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/log.h"
@@ -340,14 +341,25 @@ static inline void turn(struct rig *rig)
 	sd_event_run(rig->event, 10000);
 }
 
-/* Waits for a condition; only a defect ever waits to the end. */
-#define WAIT_FOR(rig, condition)                                               \
-	do {                                                                   \
-		for (unsigned i_ = 0; !(condition); i_++) {                    \
-			if (i_ == 6000)                                        \
-				fail_msg("%s does not come true", #condition); \
-			turn(rig);                                             \
-		}                                                              \
+#define DEFECT_SECONDS 60
+
+static inline time_t rig_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* Waits for a condition; only a defect ever waits to the end. By the clock: where something always
+ * happens, many turns are over soon. */
+#define WAIT_FOR(rig, condition)                                                    \
+	do {                                                                        \
+		for (time_t end_ = rig_seconds() + DEFECT_SECONDS; !(condition);) { \
+			if (rig_seconds() > end_)                                   \
+				fail_msg("%s does not come true", #condition);      \
+			turn(rig);                                                  \
+		}                                                                   \
 	} while (0)
 
 static inline bool has(const char *path, const char *value)

@@ -232,8 +232,12 @@ static void an_answer_without_its_interrupt(void **state)
 	WAIT_FOR(rig, grant_ring_used(0) == 2);
 	assert_true(rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
 	wr(rig, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
-	assert_served(rig, 0, 0x66);
-	assert_int_equal(grant_ring_used(0), 3);
+	/* A successor's own interrupt for its answer may come only now, or after the next one. */
+	grant_ring_add(0, 0x66);
+	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	WAIT_FOR(rig, grant_ring_used(0) == 3);
+	WAIT_FOR(rig, rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
+	assert_memory_equal(grant_ring_page(0, PAGE_ANSWER), grant_ring_page(0, PAGE_REQUEST), 16);
 	assert_well(rig);
 }
 
