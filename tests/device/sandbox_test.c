@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "tests/compromised/compromised.h"
+#include "tests/device/proc_status.h"
 #include "tests/loopback/loopback_gpu.h"
 #include "tests/loopback/loopback_process.h"
 #include "tests/loopback/loopback_virgl.h"
@@ -113,31 +114,6 @@ static bool output_has(const struct setup *setup, const char *text)
 static int number(const char *text)
 {
 	return (int)strtol(text, NULL, 10);
-}
-
-/* The value of @name in /proc/PID/status, without what is around it. */
-static void get_status(pid_t pid, const char *name, char value[128])
-{
-	char path[64], line[256];
-	const size_t length = strlen(name);
-	FILE *file;
-
-	*value = '\0';
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (strncmp(line, name, length) == 0 && line[length] == ':')
-			sscanf(line + length + 1, " %127[^\n]", value);
-	fclose(file);
-}
-
-static void expect_status(pid_t pid, const char *name, const char *value)
-{
-	char is[128];
-
-	get_status(pid, name, is);
-	assert_string_equal(is, value);
 }
 
 /* Waits for the end of a process that may not be a child. */
