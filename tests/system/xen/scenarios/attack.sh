@@ -35,12 +35,21 @@ end_drawing() {
 	for g in plain virgl; do
 		seen=$(cat "/tmp/$g.flushes")
 		check "$1: $g draws, and no frame fails" run_in $g "$2" 'wait $(cat /tmp/frames.pid); r=$?; cat /tmp/frames.out; [ $r = 0 ]'
+		logged $g "@done-$(cat /tmp/$g.serial) " || stuck $g "$1"
 		cp /tmp/$g.out "/share/out/frames-$g-$1"
 		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
 		flushes $g
 		# Four frames are not measured.
 		check "$1: each of $g's frames came to its output" each_came $g "$1"
 	done
+}
+# stuck GUEST RUN: what may tell why its program does not end. The guest's tasks go to its console.
+stuck() {
+	status "$1" . >"/share/out/stuck-$1-$2.json"
+	xl sysrq "$1" w
+	run_in gpudom 60 'for p in $(pgrep -x gpudomd) $(pgrep gpudom-worker); do kill -USR2 $p; done; sleep 2'
+	gpudom_log
+	status "$1" . >"/share/out/stuck-$1-$2-later.json"
 }
 each_came() { n=$(measured "$1-$2" frames) && [ "$n" -gt 10 ] && [ $(($(cat "/tmp/$1.flushes") - seen)) -ge $((n + 4)) ]; }
 flushes() { status "$1" '.worker.outputs[0].flushes' >"/tmp/$1.flushes"; }
@@ -51,7 +60,7 @@ beside() {
 prepare
 start gpudom vcpus=2 && wait_until 120 booted gpudom || return
 # Workers with OpenGL take long to start under emulation: for many crashes, one without.
-[ -z "${tight:-}" ] || run_in gpudom 10 "sed -i '/^.guest tight/,\$s/^renderer = .*/renderer = $tight/' /share/attack.conf"
+[ -z "${tight:-}" ] || run_in gpudom 60 "sed -i '/^.guest tight/,\$s/^renderer = .*/renderer = $tight/' /share/attack.conf"
 # Lines of the log would get between those of the commands that are run there.
 run_in gpudom 30 "QUIET=/dev/null /share/gpudom-start -k attack.conf --worker=/share/bin/gpudom-worker-compromised"
 for g in plain virgl; do start -p $g memory=256; done

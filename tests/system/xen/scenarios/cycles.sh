@@ -34,7 +34,7 @@ one_cycle() {
 
 prepare
 start gpudom && wait_until 120 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start soft.conf"
+run_in gpudom 60 "/share/gpudom-start soft.conf"
 one_cycle 4
 counts /share/out/counts-before
 while read -r line; do say "  $line"; done </share/out/counts-before
@@ -75,7 +75,7 @@ check "nothing is left of it" same_as_before reboot
 
 # With settings by name, somebody has to let gpudomd read the name of a domain that xl starts by itself.
 run_in gpudom 60 'pkill -x gpudomd; while pgrep gpudom; do sleep 0.2; done'
-run_in gpudom 10 "/share/gpudom-start test.conf"
+run_in gpudom 60 "/share/gpudom-start test.conf"
 /share/gpudom-names &
 xl create -q /share/guest.cfg 'on_reboot="restart"' memory=128
 check "with settings by name, gpudom-names lets a guest boot unpaused" wait_until 90 booted guest

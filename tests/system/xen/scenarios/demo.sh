@@ -3,7 +3,7 @@
 # $seconds: how long it draws.
 prepare
 start gpudom && wait_until 60 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start demo.conf"
+run_in gpudom 60 "/share/gpudom-start demo.conf"
 start -p guest || return
 t0=$(up)
 # Waits for gpudomd.

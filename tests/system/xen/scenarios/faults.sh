@@ -37,7 +37,7 @@ guests_away() {
 
 prepare
 start gpudom && wait_until 120 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start -k faults.conf"
+run_in gpudom 60 "/share/gpudom-start -k faults.conf"
 guests_up
 guests_away
 counts /share/out/counts-before
@@ -110,13 +110,13 @@ gpudom_log
 # --- nobody keeps descriptors: the next gpudomd finds the guest's IOREQ server
 stop='pkill -x gpudom-keeper; while pgrep -x gpudomd || pgrep -x gpudom-worker; do sleep 0.2; done'
 check "gpudom-keeper ends" run_in gpudom 60 "$stop"
-run_in gpudom 10 "/share/gpudom-start faults.conf"
+run_in gpudom 60 "/share/gpudom-start faults.conf"
 start -p red memory=256
 check "red: its GPU is served" /share/gpudom-unpause red 90
 check "red boots" wait_until 120 booted red
 run_in gpudom 30 'pkill -9 -x gpudomd; while pgrep -x gpudom-worker; do sleep 0.2; done'
 begin_in red '/share/bin/kicks 0x2000000 5'
-run_in gpudom 10 "/share/gpudom-start faults.conf"
+run_in gpudom 60 "/share/gpudom-start faults.conf"
 check "kill -9 of a gpudomd that nobody keeps: red's CPU goes on with the next one" end_in red 60
 check "red's driver, bound again, finds a GPU" run_in red 60 \
 	'cd /sys/bus/virtio/drivers/virtio_gpu; echo virtio0 >unbind; echo virtio0 >bind; [ -e virtio0 ]'

@@ -19,7 +19,7 @@ handles() {
 
 prepare
 start gpudom && wait_until 120 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start test.conf"
+run_in gpudom 60 "/share/gpudom-start test.conf"
 foreign_guest
 xl destroy guest
 counts /share/out/counts-before

@@ -37,8 +37,8 @@ measure() {
 
 prepare
 start gpudom vcpus=1 && wait_until 120 booted gpudom || return
-run_in gpudom 10 'mkdir -p /run/gpudom; echo relay >/run/gpudom/shape; chmod 644 /run/gpudom/shape'
-run_in gpudom 10 "/share/gpudom-start measure.conf --ioeventfd --worker=/share/gpudom-worker-as"
+run_in gpudom 60 'mkdir -p /run/gpudom; echo relay >/run/gpudom/shape; chmod 644 /run/gpudom/shape'
+run_in gpudom 60 "/share/gpudom-start measure.conf --ioeventfd --worker=/share/gpudom-worker-as"
 start -p guest vcpus=1 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 initcall_blacklist=vkms_init,vgem_init"'
 /share/gpudom-unpause guest 90 && wait_until 120 booted guest || return
 for round in $(seq "${rounds:-2}"); do

@@ -35,7 +35,7 @@ moves() {
 
 prepare
 start gpudom vcpus=2 && wait_until 120 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start many.conf"
+run_in gpudom 60 "/share/gpudom-start many.conf"
 for g in red green blue; do
 	cpus=1
 	[ $g != red ] || cpus=2

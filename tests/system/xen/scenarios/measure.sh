@@ -35,7 +35,7 @@ stall() { run_in guest 60 '/share/bin/kicks 0x2000000 300' && say "a kick, $1: $
 prepare
 start gpudom vcpus=1 && wait_until 120 booted gpudom || return
 for how in '' --ioeventfd; do
-	run_in gpudom 10 "/share/gpudom-start measure.conf $how"
+	run_in gpudom 60 "/share/gpudom-start measure.conf $how"
 	# One vCPU: with two, a guest hung in its boot behind --ioeventfd (gpudomd(8)).
 	start -p guest vcpus=1 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=guest loglevel=6 initcall_blacklist=vkms_init,vgem_init"'
 	/share/gpudom-unpause guest 90 && wait_until 120 booted guest || return

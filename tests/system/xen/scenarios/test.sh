@@ -19,7 +19,7 @@ kernel_fast_path() {
 
 prepare
 start gpudom && wait_until 60 booted gpudom || return
-run_in gpudom 10 "/share/gpudom-start test.conf --ioeventfd"
+run_in gpudom 60 "/share/gpudom-start test.conf --ioeventfd"
 check "gpudomd says that it is ready" wait_until 30 ready
 start -p guest || return
 check "the guest's GPU is served before the guest runs" /share/gpudom-unpause guest 60 || return
@@ -69,7 +69,7 @@ xl destroy guest
 check "gpudomd ends when asked to, and leaves no worker" stop_gpudomd
 
 rm -f /share/out/guest-guest.log
-run_in gpudom 10 "/share/gpudom-start test.conf"
+run_in gpudom 60 "/share/gpudom-start test.conf"
 another_guest 'a third guest, kicks through gpudomd'
 begin_in guest '/share/bin/pixels -w /dev/hvc0 dumb flip dirty'
 look_2d

@@ -13,8 +13,8 @@ diagnosed() {
 # trap_case NAME SENTENCE COMMAND GPUDOM_SETTING GUEST_SETTING CHECK: with settings in the domains' xl
 # configurations, and a command run in the driver domain first; the doctor's CHECK fails.
 trap_case() {
-	start gpudom "$4" && wait_until 60 booted gpudom && run_in gpudom 10 "$3" &&
-		run_in gpudom 10 '/share/gpudom-start test.conf' && start -p guest "$5" || {
+	start gpudom "$4" && wait_until 60 booted gpudom && run_in gpudom 60 "$3" &&
+		run_in gpudom 60 '/share/gpudom-start test.conf' && start -p guest "$5" || {
 		not_ok "$1: cannot set the case up"
 		return
 	}

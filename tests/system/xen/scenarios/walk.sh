@@ -71,4 +71,4 @@ check "... and the guest" found "$last" '^ok *guests *guest (domain [0-9]*, devi
 check "the picture shows the guest's console" run_in gpudom 30 \
 	"/share/bin/check_png /share/picture.png 1024x600 'drawn>50'"
 check "FLASK has refused nothing, also to the doctor" sh -c '! xl dmesg | grep "avc: *denied"'
-run_in gpudom 10 'cat /var/log/gpudomd.log' && cp /tmp/gpudom.out /share/out/gpudomd.log
+run_in gpudom 60 'cat /var/log/gpudomd.log' && cp /tmp/gpudom.out /share/out/gpudomd.log

@@ -100,7 +100,7 @@ backend() { echo "/local/domain/$(domid gpudom)/backend/virtio/$(domid "${1:-gue
 served() { [ "$(xenstore-read "$(backend "$1")/state")" = 4 ]; }
 
 # gpudom_log: gpudomd's log and its workers', into /share/out/gpudomd.log.
-gpudom_log() { run_in gpudom 10 'cat /run/gpudom/log' && cp /tmp/gpudom.out /share/out/gpudomd.log; }
+gpudom_log() { run_in gpudom 60 'cat /run/gpudom/log' && cp /tmp/gpudom.out /share/out/gpudomd.log; }
 
 # xen_log: all that Xen has said so far. xen_key KEY: what it prints for a debug key.
 xen_log() {
