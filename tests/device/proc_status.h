@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* What /proc says of a process, for tests. Include it after cmocka.h. */
+/* What /proc says of a process, for tests. */
 #ifndef GPUDOM_TESTS_DEVICE_PROC_STATUS_H
 #define GPUDOM_TESTS_DEVICE_PROC_STATUS_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
+
+#include <cmocka.h>
 
 /* The value of @name in /proc/PID/status, without what is around it. */
 static inline void get_status(pid_t pid, const char *name, char value[128])
