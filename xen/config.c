@@ -338,13 +338,13 @@ const char *config_get(const struct config *config, const char *guest, const cha
 
 enum log_level config_log_level(const struct config *config, const char *guest)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug" };
 	const char *value = config_get(config, guest, "log-level");
+	enum log_level level = LOG_LEVEL_INFO;
 
-	for (unsigned i = 0; value && i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(value, names[i]))
-			return (enum log_level)i;
-	return LOG_LEVEL_INFO;
+	/* The value was checked when it was read. */
+	if (value)
+		log_level_parse(value, &level);
+	return level;
 }
 
 /* Does a change of this setting hold only from the next reset on? */

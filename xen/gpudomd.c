@@ -102,14 +102,8 @@ static const struct option long_options[] = {
 
 static int parse_log_level(const char *name, enum log_level *level)
 {
-	static const char *const names[] = { "error", "warning", "info", "debug" };
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(names[i], name) != 0)
-			continue;
-		*level = (enum log_level)i;
+	if (log_level_parse(name, level) == 0)
 		return 0;
-	}
 	fprintf(
 	    stderr, "gpudomd: --log-level must be error, warning, info or debug, not '%s'\n", name);
 	return -EINVAL;

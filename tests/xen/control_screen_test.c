@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Screens over gpudomd's control socket, and gpudomctl screenshot. */
-#include <dirent.h>
 #include <png.h>
 
 #include "backend/screen.h"
@@ -8,18 +7,6 @@
 #include "tools/ctl.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
-
-static unsigned open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static int screen_of(struct rig *rig)
 {

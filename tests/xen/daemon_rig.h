@@ -6,6 +6,7 @@
 #ifndef GPUDOM_TESTS_XEN_DAEMON_RIG_H
 #define GPUDOM_TESTS_XEN_DAEMON_RIG_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
@@ -580,6 +581,18 @@ static inline bool daemon_rig_main(int argc, char **argv, int *result)
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	return false;
+}
+
+static inline unsigned open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
 }
 
 #endif

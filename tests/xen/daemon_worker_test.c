@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* gpudomd on a fake Xen: workers die at bad moments, and the guest goes on. */
-#include <dirent.h>
 
 #include "tests/xen/daemon_rig.h"
 
@@ -42,18 +41,6 @@ static void kill_and_wait(struct rig *rig)
 	kill_worker(rig);
 	WAIT_FOR(rig, serves(rig));
 	assert_int_equal(workers(), before + 1);
-}
-
-static unsigned open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static void assert_well(struct rig *rig)
