@@ -7,7 +7,12 @@ WITH_VIRGL ?= 1
 ifeq ($(filter 0 1,$(WITH_VIRGL)),)
 $(error WITH_VIRGL is 0 or 1)
 endif
-without := $(if $(filter 0,$(WITH_VIRGL)),-no-virgl)
+# gpudom-seat, for driver domains that have a screen or a keyboard.
+WITH_SEAT ?= 1
+ifeq ($(filter 0 1,$(WITH_SEAT)),)
+$(error WITH_SEAT is 0 or 1)
+endif
+without := $(if $(filter 0,$(WITH_VIRGL)),-no-virgl)$(if $(filter 0,$(WITH_SEAT)),-no-seat)
 
 BUILD ?= build/release$(without)
 PREFIX ?= /usr/local
@@ -38,11 +43,17 @@ main-gpudomd := xen/gpudomd.c
 main-gpudom-keeper := tools/gpudom_keeper.c
 main-gpudomctl := tools/gpudomctl.c
 main-gpudom-bench := tools/gpudom_bench.c
+ifeq ($(WITH_SEAT),1)
+PROGRAMS += gpudom-seat
+main-gpudom-seat := tools/gpudom_seat.c
+endif
 # Programs whose source is in the tree.
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
 pkgs := libsystemd libseccomp libpng inih json-c libdrm
 pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
+# Linked as needed: into gpudom-seat alone.
+pkgs += $(if $(filter 1,$(WITH_SEAT)),libinput libudev libseat pixman-1 wayland-client xkbcommon)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.
 ifneq ($(filter demo xen-demo test system-test bench bench-qemu,$(MAKECMDGOALS)),)
@@ -71,7 +82,7 @@ CFLAGS ?= -O2 -g
 override CPPFLAGS += -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS
 # Static tracepoints: 0, 1, or by default where systemtap's <sys/sdt.h> is there
 override CPPFLAGS += $(addprefix -DWITH_USDT=,$(WITH_USDT))
-override CPPFLAGS += -DWITH_VIRGL=$(WITH_VIRGL)
+override CPPFLAGS += -DWITH_VIRGL=$(WITH_VIRGL) -DWITH_SEAT=$(WITH_SEAT)
 override CFLAGS += -std=gnu11 $(warnings) $(hardening) $(pkg_cflags)
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 ifdef SANITIZE
@@ -87,6 +98,9 @@ mains := $(foreach p,$(PROGRAMS),$(main-$(p)))
 lib_sources := $(filter-out $(mains),$(wildcard backend/*.c render/*.c xen/*.c tools/*.c))
 ifeq ($(WITH_VIRGL),0)
 lib_sources := $(filter-out render/virgl%.c render/egl.c render/fence_queue.c,$(lib_sources))
+endif
+ifeq ($(WITH_SEAT),0)
+lib_sources := $(filter-out render/seat%.c render/kms%.c render/wayland%.c,$(lib_sources))
 endif
 loopback_sources := $(wildcard tests/loopback/*.c)
 unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
