@@ -21,6 +21,7 @@ enum worker_message_type {
 	WORKER_LOG_LEVEL,      /* value: enum log_level */
 	WORKER_TRACE_START,    /* with a descriptor; value is the trace's own business */
 	WORKER_TRACE_STOP,
+	WORKER_SET_SEAT, /* with an input device's socket to the seat, instead of the one before */
 };
 
 struct worker_message {
