@@ -15,12 +15,13 @@ packages="base-files busybox bash coreutils util-linux mount kmod iproute2 strac
 	libpng16-16t64 libsystemd0 libinih1 libjson-c5 libseccomp2
 	udev systemd-standalone-sysusers systemd-standalone-tmpfiles jq
 	libseat1 libpixman-1-0 libwayland-client0 libxkbcommon0 kbd
-	kmscube glmark2-es2-drm weston seatd fonts-dejavu-core"
+	kmscube glmark2-es2-drm weston seatd libcmocka0 fonts-dejavu-core"
 # Build time only.
 packages_dev="libc6-dev linux-libc-dev libgcc-14-dev libxen-dev libdrm-dev
 	libvirglrenderer-dev libepoxy-dev libgbm-dev libegl-dev libgles-dev
 	libinput-dev libudev-dev libpng-dev libsystemd-dev libinih-dev libjson-c-dev
-	libseccomp-dev libpixman-1-dev libseat-dev libwayland-dev libxkbcommon-dev"
+	libseccomp-dev libpixman-1-dev libseat-dev libwayland-dev libxkbcommon-dev
+	libcmocka-dev"
 
 need_packages dpkg squashfs-tools
 
