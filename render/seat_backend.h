@@ -58,7 +58,8 @@ struct seat_layer {
 struct seat_backend_listener {
 	/* The output's last commit is on screen: what was there before is not read any more.
 	 * @time_ns: CLOCK_MONOTONIC. */
-	void (*flipped)(void *data, struct seat_output *output, uint64_t sequence, uint64_t time_ns);
+	void (*flipped)(
+	    void *data, struct seat_output *output, uint64_t sequence, uint64_t time_ns);
 	/* One came or went, or has other modes: look at all. */
 	void (*outputs_changed)(void *data);
 	/* False: the screen is somebody else's (a switch of virtual terminals, suspend). Commits
@@ -73,7 +74,9 @@ struct seat_backend_impl {
 	const char *name;
 	void (*destroy)(struct seat_backend *backend);
 
-	/* width 0: off. -EINVAL: there is no such mode. -EPERM: not active. From the next commit on. */
+	/* From the next commit on; width 0: off, at once. -EINVAL: there is no such mode. -ENODEV:
+	 * no monitor. -ENOSPC: more monitors than the card can serve at a time. -EPERM: not
+	 * active. */
 	int (*set_mode)(
 	    struct seat_backend *backend, struct seat_output *output, const struct seat_mode *mode);
 
@@ -81,7 +84,8 @@ struct seat_backend_impl {
 	 * Shows @layers, the first one at the bottom, from the next vertical blank on; flipped()
 	 * follows. Layers outside all others are black. -EINVAL: this stack cannot be shown (too
 	 * many planes, scaling, formats). -EBUSY: the last commit is not on screen yet. -EPERM: not
-	 * active. @test: only says whether it would be shown, without a flip.
+	 * active. -ENODEV: the output is off, or its monitor has gone. @test: only says whether it
+	 * would be shown, without a flip.
 	 */
 	int (*commit)(struct seat_backend *backend, struct seat_output *output,
 	    const struct seat_layer *layers, unsigned count, bool test);
@@ -93,13 +97,14 @@ struct seat_backend_impl {
 	int (*move_cursor)(
 	    struct seat_backend *backend, struct seat_output *output, int32_t x, int32_t y);
 
-	/* What is not ours: a dma-buf (not taken over), looked at before it is believed. -EINVAL, or
-	 * -ENOTSUP where it cannot be shown on @output (or not without a copy). */
+	/* What is not ours: a dma-buf (not taken over), looked at before it is believed. -EINVAL,
+	 * or -ENOTSUP where it cannot be shown on @output (or not without a copy). */
 	int (*import)(struct seat_backend *backend, struct seat_output *output,
 	    const struct display_dmabuf *dmabuf, struct seat_fb **fb);
-	/* Memory of the backend's, XRGB8888 (with @alpha: ARGB8888), zeroed. */
-	int (*allocate)(struct seat_backend *backend, uint32_t width, uint32_t height, bool alpha,
-	    struct seat_fb **fb);
+	/* Memory of the backend's for @output (and others of the same card; a commit elsewhere is
+	 * -EINVAL), XRGB8888 (with @alpha: ARGB8888), zeroed. */
+	int (*allocate)(struct seat_backend *backend, struct seat_output *output, uint32_t width,
+	    uint32_t height, bool alpha, struct seat_fb **fb);
 	/* The picture's memory as a descriptor that another process can map: the caller's to close.
 	 * *@size bytes. -ENOTSUP */
 	int (*export)(struct seat_backend *backend, struct seat_fb *fb, size_t *size);
@@ -108,7 +113,7 @@ struct seat_backend_impl {
 	void *(*map)(struct seat_backend *backend, struct seat_fb *fb);
 	void (*begin_read)(struct seat_backend *backend, struct seat_fb *fb);
 	void (*end_read)(struct seat_backend *backend, struct seat_fb *fb);
-	/* Not while it is on screen, or in a commit that is not. Accepts NULL. */
+	/* One that is on screen stays there until something else is. Accepts NULL. */
 	void (*free)(struct seat_backend *backend, struct seat_fb *fb);
 };
 
