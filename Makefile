@@ -110,7 +110,10 @@ release_tests := device/sandbox_test
 both_tests := device/trace_test
 device_tests := $(filter-out $(release_tests),$(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c)))
 xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
-tests := $(unit_tests) $(device_tests) $(xen_tests)
+# The longest first, as tests/run.sh runs several at a time
+tests := $(xen_tests) $(device_tests) $(unit_tests)
+# These say how fast something is
+alone_tests := device/virgl_test
 fuzzers := $(patsubst tests/%.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB := $(BUILD)/libgpudom.a
@@ -217,8 +220,9 @@ test: check fuzz-check
 check:
 	+$(MAKE) BUILD=build/asan SANITIZE=1 test-programs
 	+$(MAKE) BUILD=build/release release-test-programs
-	tests/run.sh $(addprefix build/asan/,$(tests)) $(addprefix build/release/,$(release_tests) \
-		$(both_tests))
+	tests/run.sh $(addprefix build/asan/,$(filter-out $(alone_tests),$(tests))) \
+		$(addprefix build/release/,$(release_tests) $(both_tests)) \
+		--alone $(addprefix build/asan/,$(alone_tests))
 
 FUZZ_SECONDS ?= 5
 fuzz-check:
