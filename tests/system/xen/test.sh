@@ -9,7 +9,7 @@
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
 #   attack     three guests, one of which attacks and crashes its worker; the other two lose no frame. SECONDS_EACH=N (30):
-#              how long each kind of attack is, CRASHES=N (10), TIGHT=soft: to crash a hundred times in time. Not by
+#              how long each kind of attack is, CRASHES=N (10), TIGHT=soft: to crash a hundred times in time, WAYS="m r c q": the kinds. Not by
 #              default: once, a guest that drew in 3D stopped to, for a cause that is not known yet
 #   foreign    a guest that does not grant its memory
 #   policy     the FLASK policy without each of its permissions in turn: what breaks. 10 to 20 minutes, so not
@@ -66,7 +66,7 @@ for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq
 	recovery) run recovery 1800 recovery -e "kills=${KILLS:-100}" ;;
 	attack)
 		s=${SECONDS_EACH:-30} c=${CRASHES:-10}
-		run attack $((900 + s * 20 + c * 40)) attack -e "seconds=$s" -e "crashes=$c" -e "tight=${TIGHT:-}"
+		run attack $((900 + s * 20 + c * 40)) attack -e "seconds=$s" -e "crashes=$c" -e "tight=${TIGHT:-}" -e "ways=${WAYS:-}"
 		;;
 	script) run script 240 script ;;
 	policy)

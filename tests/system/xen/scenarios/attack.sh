@@ -96,8 +96,14 @@ run_in gpudom 60 /share/gpudom-memory
 while read -r line; do say "  $line"; done </tmp/gpudom.out
 
 before_attack=$(workers) lines=$(log_lines) t0=$(up)
+said=
 for way in $ways; do
-	check "tight attacks ($way)" hostile $way
+	# One that comes again has a number: q, q2, q3.
+	n=$(for w in $said; do [ "${w%%[0-9]*}" != "$way" ] || echo "$w"; done | wc -l)
+	kind=$way
+	[ "$n" = 0 ] || way=$way$((n + 1))
+	said="$said $way"
+	check "tight attacks ($way)" hostile $kind
 	begin_drawing "$seconds"
 	end_drawing $way $((seconds * 4 + 120))
 	look_at_attacker || {
@@ -109,14 +115,17 @@ for way in $ways; do
 done
 hostile ''
 say "  tight has done: $(cat /share/out/attacker)"
-check "registers were written and read anywhere" [ "$(counted registers)" -ge 1000 ]
-check "queues were malformed" [ "$(counted rings)" -ge 50 ]
-check "commands were" [ "$(counted errors)" -ge 500 ]
-check "all resources that it may have" [ "$(counted resources)" = 200 ]
-check "all contexts" [ "$(counted contexts)" = 8 ]
-check "all memory of the host's" [ "$(counted pixels_mib)" = 32 ]
-check "all memory of its own as backings" [ "$(counted backings_mib)" = 30 ]
-check "what is more is refused" [ "$(counted refused)" -ge 100 ]
+attacked() { case " $ways " in *" $1 "*) ;; *) false ;; esac }
+! attacked m || check "registers were written and read anywhere" [ "$(counted registers)" -ge 1000 ]
+! attacked r || check "queues were malformed" [ "$(counted rings)" -ge 50 ]
+! attacked c || check "commands were" [ "$(counted errors)" -ge 500 ]
+if attacked q; then
+	check "all resources that it may have" [ "$(counted resources)" = 200 ]
+	check "all contexts" [ "$(counted contexts)" = 8 ]
+	check "all memory of the host's" [ "$(counted pixels_mib)" = 32 ]
+	check "all memory of its own as backings" [ "$(counted backings_mib)" = 30 ]
+	check "what is more is refused" [ "$(counted refused)" -ge 100 ]
+fi
 lines=$(($(log_lines) - lines)) unwritten=$(status tight .log_suppressed)
 say "  $lines lines in the log in $(since "$t0") s; $unwritten were not written"
 check "the log has no more than five lines for a second of it" [ $lines -le "$(($(cut -d. -f1 /proc/uptime) * 5 - ${t0%.*} * 5 + 100))" ]
@@ -145,7 +154,7 @@ for g in plain virgl; do run_in $g 20 'kill $(cat /tmp/frames.pid)'; done
 end_drawing x 60
 check "gpudomd and the others' workers are the same" [ "$(workers)" = "$before_attack" ]
 for g in plain virgl; do
-	for way in $ways x; do beside $g $way; done
+	for way in $said x; do beside $g $way; done
 done
 check "FLASK has refused nothing" no_avc
 gpudom_log
