@@ -124,6 +124,7 @@ enum seat_input_kind {
 #define SEAT_INPUT_ABS_MAX 32767 /* positions are 0 to this over the device's area */
 #define SEAT_INPUT_SLOTS 16      /* of touches */
 #define SEAT_INPUT_PRESSURE_MAX 8191
+#define SEAT_INPUT_DISTANCE_MAX 1023 /* of a pen above the tablet */
 #define SEAT_INPUT_TILT_MAX 90 /* degrees, both ways */
 #define SEAT_INPUT_EVENTS_MAX 128
 
