@@ -3,7 +3,8 @@
 # usage: build-gpudom.sh
 # Cross-builds our programs and those of tests/system/guest/ for arm64 against the sysroot of
 # build-rootfs.sh. Results, stripped:
-# build/arm64/bin/, which domains see as /share/bin.
+# build/arm64/bin/, which domains (and the machine of ../seat/vm.sh) see as /share/bin.
+# ALSO="unit/x_test ...": tests to be built, too
 . "$(dirname -- "$0")/env.sh"
 
 root=$tb/sysroot lib=$tb/sysroot/usr/lib/$triplet build=build/arm64
@@ -24,14 +25,19 @@ mkdir -p "$build/bin"
 echo "$made_from" >"$build.stamp"
 
 say "cross-building gpudom for arm64"
+programs='gpudomd gpudom-worker gpudom-keeper gpudomctl'
+[ ! -e tools/gpudom_seat.c ] || programs="$programs gpudom-seat"
+also=''
+for t in ${ALSO:-}; do also="$also $build/$t"; done
 export PKG_CONFIG_LIBDIR="$lib/pkgconfig:$root/usr/share/pkgconfig"
 export PKG_CONFIG_SYSROOT_DIR="$root"
 # Apart from a make that may have called us: its variables are for this machine.
+# shellcheck disable=SC2086 # lists
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	make -s -j"$jobs" BUILD="$build" CC="$cc" AR="${cross}ar" ${WERROR:+WERROR="$WERROR"} \
-	gpudomd gpudom-worker gpudom-keeper gpudomctl compromised
-for p in gpudomd gpudom-worker gpudom-keeper gpudomctl gpudom-worker-compromised; do
-	${cross}strip -o "$build/bin/$p" "$build/$p"
+	$programs compromised $also
+for p in $programs gpudom-worker-compromised ${ALSO:-}; do
+	${cross}strip -o "$build/bin/${p##*/}" "$build/$p"
 done
 
 # What the tests run in dom0, in the driver domain and in the guest.
