@@ -59,7 +59,8 @@ static void start_trace(struct worker_control *control, int fd)
 		log_error("cannot write a trace: %s", strerror(-error));
 }
 
-static void act(struct worker_control *control, const struct worker_message *message, int fd)
+/* Takes *@fd, where it does, by making it -1. */
+static void act(struct worker_control *control, const struct worker_message *message, int *fd)
 {
 	switch (message->type) {
 	case WORKER_SET_LIMITS:
@@ -71,10 +72,16 @@ static void act(struct worker_control *control, const struct worker_message *mes
 			log_set_level((enum log_level)message->value);
 		break;
 	case WORKER_TRACE_START:
-		start_trace(control, fd);
+		start_trace(control, *fd);
 		break;
 	case WORKER_TRACE_STOP:
 		trace_stop(control->options.trace);
+		break;
+	case WORKER_SET_SEAT:
+		if (!control->options.set_seat || *fd < 0)
+			break;
+		control->options.set_seat(control->options.data, *fd);
+		*fd = -1;
 		break;
 	default: /* a later build's */
 		break;
@@ -88,7 +95,7 @@ static int control_readable(sd_event_source *source, int socket, uint32_t events
 	int fd, r = receive(socket, &message, &fd);
 
 	if (r > 0)
-		act(control, &message, fd);
+		act(control, &message, &fd);
 	if (fd >= 0)
 		close(fd);
 	if (r >= 0 || r == -EAGAIN || r == -EINTR)

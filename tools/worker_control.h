@@ -11,6 +11,8 @@
 struct worker_control_options {
 	sd_event *event;     /* not owned */
 	struct trace *trace; /* not owned */
+	/* WORKER_SET_SEAT: takes the socket over. NULL: closed. */
+	void (*set_seat)(void *data, int fd);
 	void (*set_limits)(void *data, const struct gpu_limits *limits);
 	void *data;
 };

@@ -373,15 +373,22 @@ unsigned config_compare(const struct config *before, const struct config *after,
 	return count;
 }
 
+static bool config_key_is_for(size_t key, enum config_device device)
+{
+	return config_keys[key].whose == CONFIG_OF_ALL ||
+	       (config_keys[key].whose == CONFIG_OF_GPU && device == CONFIG_GPU);
+}
+
 /* FNV-1a, of names and values with a byte behind each that is in neither. */
-uint64_t config_fingerprint(const struct config *config, const char *guest)
+uint64_t config_fingerprint(
+    const struct config *config, const char *guest, enum config_device device)
 {
 	uint64_t hash = UINT64_C(14695981039346656037);
 
 	for (size_t i = 0; i < config_key_count; i++) {
 		const char *const parts[] = { config_keys[i].name, config_value(config, guest, i) };
 
-		if (!config_key_waits(i) || !parts[1])
+		if (!config_key_waits(i) || !config_key_is_for(i, device) || !parts[1])
 			continue;
 		for (unsigned part = 0; part < 2; part++) {
 			for (const char *c = parts[part]; *c; c++)
@@ -390,6 +397,27 @@ uint64_t config_fingerprint(const struct config *config, const char *guest)
 		}
 	}
 	return hash;
+}
+
+enum config_display config_display(const struct config *config, const char *guest)
+{
+	const char *value = config_get(config, guest, "display");
+
+	if (value && !strcmp(value, "seat"))
+		return CONFIG_DISPLAY_SEAT;
+	/* PNG files are what a headless display writes. */
+	if ((value && !strcmp(value, "headless")) || config_get(config, guest, "png-dir"))
+		return CONFIG_DISPLAY_HEADLESS;
+	return CONFIG_DISPLAY_AUTO;
+}
+
+enum seat_input_kind config_input_kind(
+    const struct config *config, const char *guest, unsigned rank)
+{
+	const char *value = config_get(config, guest, "input");
+	bool wrong;
+
+	return config_parse_input(value ? value : CONFIG_INPUT_DEFAULT, rank, &wrong);
 }
 
 void config_limits(const struct config *config, const char *guest, struct gpu_limits *limits)
@@ -405,7 +433,8 @@ void config_limits(const struct config *config, const char *guest, struct gpu_li
 	}
 }
 
-int config_arguments(const struct config *config, const char *guest, char ***out)
+int config_arguments(
+    const struct config *config, const char *guest, enum config_device device, char ***out)
 {
 	char **arguments = calloc(ARGUMENTS_MAX + 1, sizeof(*arguments));
 	size_t count = 0;
@@ -416,7 +445,10 @@ int config_arguments(const struct config *config, const char *guest, char ***out
 	for (size_t i = 0; i < config_key_count; i++) {
 		const char *value = config_value(config, guest, i);
 
-		error = value && config_keys[i].option
+		if (!strcmp(config_keys[i].name, "png-dir") &&
+		    config_display(config, guest) == CONFIG_DISPLAY_SEAT)
+			continue; /* which has files of no display but a headless one */
+		error = value && config_keys[i].option && config_key_is_for(i, device)
 			    ? config_append(arguments, &count, &config_keys[i], value)
 			    : 0;
 		if (error) {

@@ -14,6 +14,7 @@
 
 #include "backend/gpu_limits.h"
 #include "backend/log.h"
+#include "backend/seat_message.h"
 
 #define CONFIG_KEYS_MAX 48
 #define CONFIG_VALUE_MAX 256
@@ -62,14 +63,32 @@ void config_limits(const struct config *config, const char *guest, struct gpu_li
 unsigned config_compare(const struct config *before, const struct config *after, const char *guest,
     bool at_once, char *names, size_t size);
 
-/* A number that changes with the settings of the second kind. */
-uint64_t config_fingerprint(const struct config *config, const char *guest);
+/* Whose worker has a setting. */
+enum config_device { CONFIG_GPU, CONFIG_INPUT };
+
+/* A number that changes with the settings of the second kind that the device's worker has. */
+uint64_t config_fingerprint(
+    const struct config *config, const char *guest, enum config_device device);
+
+/* Where a guest's GPU shows its frames. */
+enum config_display {
+	CONFIG_DISPLAY_AUTO, /* at the seat, if that is there when the worker starts */
+	CONFIG_DISPLAY_HEADLESS,
+	CONFIG_DISPLAY_SEAT,
+};
+enum config_display config_display(const struct config *config, const char *guest);
+
+/* What the guest's virtio-input device with @rank (struct discovery_device) is; SEAT_INPUT_KINDS:
+ * the guest has no more than those that come before. */
+enum seat_input_kind config_input_kind(
+    const struct config *config, const char *guest, unsigned rank);
 
 /*
  * The worker's options for a guest, "--key=value" each, NULL-terminated; -ENOMEM. To be freed by
  * config_arguments_free(), which accepts NULL. @guest may be NULL (a guest without a name).
  */
-int config_arguments(const struct config *config, const char *guest, char ***arguments);
+int config_arguments(
+    const struct config *config, const char *guest, enum config_device device, char ***arguments);
 void config_arguments_free(char **arguments);
 
 #endif

@@ -199,6 +199,42 @@ void config_missing_capsets(const char *value, char *names, size_t size)
 	snprintf(names, size, "%s", text);
 }
 
+enum seat_input_kind config_parse_input(const char *value, unsigned index, bool *wrong)
+{
+	*wrong = false;
+	for (unsigned i = 0;; i++) {
+		size_t length = strcspn(value, ",");
+		char name[16] = "";
+
+		if (i == index) {
+			if (length < sizeof(name))
+				memcpy(name, value, length);
+			*wrong = seat_input_kind_parse(name) == SEAT_INPUT_KINDS;
+			return seat_input_kind_parse(name);
+		}
+		if (!value[length])
+			return SEAT_INPUT_KINDS;
+		value += length + 1;
+	}
+}
+
+/* Each at most once: a guest's device is found by its kind. */
+static bool valid_input(const struct config_key *key, const char *value)
+{
+	uint32_t seen = 0;
+
+	for (unsigned i = 0;; i++) {
+		bool wrong;
+		enum seat_input_kind kind = config_parse_input(value, i, &wrong);
+
+		if (wrong || seen & UINT32_C(1) << kind)
+			return false;
+		if (kind == SEAT_INPUT_KINDS)
+			return true;
+		seen |= UINT32_C(1) << kind;
+	}
+}
+
 /* ------------------------------------------------------------------- outputs */
 
 /* Hertz, perhaps with a fraction. */
@@ -282,6 +318,7 @@ static bool valid_modes(const struct config_key *key, const char *value)
 static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
 static const char *const egls[] = { "auto", "gbm", "device", "surfaceless", NULL };
 static const char *const sandboxes[] = { "on", "strict", "off", "log", NULL };
+static const char *const displays[] = { "auto", "headless", "seat", NULL };
 static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 
 #define NUMBER "a number"
@@ -317,6 +354,17 @@ const struct config_key config_keys[] = {
 	{ OPTION("egl", valid_name, "auto, gbm, device or surfaceless"), .names = egls },
 	{ OPTION("capsets", valid_capsets, "names out of " CAPSET_NAMES), .list = true },
 	{ OPTION("png-dir", valid_path, "an absolute path") },
+	{ .name = "display",
+	    .valid = valid_name,
+	    .expected = "auto, headless or seat",
+	    .names = displays,
+	    .whose = CONFIG_OF_NONE },
+	{ .name = "input",
+	    .valid = valid_input,
+	    .expected =
+		"names out of keyboard, pointer, touch, mouse, tablet and switch, each once",
+	    .list = true,
+	    .whose = CONFIG_OF_NONE },
 	{ LIMIT("limit-resources", NUMBER) },
 	{ LIMIT("limit-contexts", NUMBER) },
 	{ LIMIT("limit-attachments", NUMBER) },
@@ -328,11 +376,12 @@ const struct config_key config_keys[] = {
 	{ LIMIT("limit-submissions", CAP) },
 	{ LIMIT("limit-frame-rate", CAP) },
 	{ LIMIT("limit-gpu-time", "percent, 1 to 100, or off") },
-	{ OPTION("sandbox", valid_name, "on, strict, off or log"), .names = sandboxes },
+	{ OPTION("sandbox", valid_name, "on, strict, off or log"), .names = sandboxes,
+	    .whose = CONFIG_OF_ALL },
 	{ OPTION("limit-memory", valid_size, SIZE), .max = BYTES_MAX },
 	{ OPTION("limit-files", valid_count, NUMBER), .max = 1 << 20 },
 	{ OPTION("log-level", valid_name, "error, warning, info or debug"), .names = levels,
-	    .when = CONFIG_WHEN_NOW },
+	    .when = CONFIG_WHEN_NOW, .whose = CONFIG_OF_ALL },
 	{ OWN("crash-limit", valid_crashes, "N/SECONDS with N up to 100, or off") },
 	{ OWN("hang-timeout", valid_duration, DURATION) },
 	{ OWN("flush-deadline", valid_duration, DURATION) },

@@ -15,6 +15,13 @@ enum config_when {
 	CONFIG_WHEN_NOW,   /* at once: gpudomd's own, or told to the worker */
 };
 
+/* Which of a guest's workers have a setting as an option. */
+enum config_whose {
+	CONFIG_OF_GPU,
+	CONFIG_OF_ALL,
+	CONFIG_OF_NONE, /* gpudomd makes something else of it */
+};
+
 struct config_key {
 	const char *name;
 	const char *option; /* of gpudom-worker, without the dashes; NULL: gpudomd's own */
@@ -23,9 +30,12 @@ struct config_key {
 	const char *const *names; /* where the value is a name, or a list of them */
 	uint64_t max;
 	enum config_when when;
+	enum config_whose whose;
 	bool list; /* has commas, with blanks behind them perhaps */
 	bool each; /* ... and is an option for each of its parts */
 };
+
+#define CONFIG_INPUT_DEFAULT "keyboard,pointer,touch,mouse,tablet,switch"
 
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
@@ -39,6 +49,9 @@ bool config_parse_duration(const char *value, uint32_t *ms);              /* 200
 bool config_parse_percent(const char *value, uint64_t max, uint32_t *percent); /* 50, 150% */
 /* "5/60s": that many, within that many seconds; "0" or "off": none counts. */
 bool config_parse_crashes(const char *value, uint32_t *count, uint32_t *seconds);
+
+/* What "input" names at @index; SEAT_INPUT_KINDS: nothing any more, or no kind (*@wrong). */
+enum seat_input_kind config_parse_input(const char *value, unsigned index, bool *wrong);
 
 /* Names in a list of capability sets that this build does not have, for people; "" where it has
  * them all. */

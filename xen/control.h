@@ -84,7 +84,7 @@ int control_get_number(struct control_call *call, const char *member, int64_t mi
  * called, with the list of guests. */
 struct guest *control_get_guest(struct control_call *call);
 
-/* The GPU of that guest that member "device" names (its devid), or the guest's only or first one.
+/* The device of that guest that member "device" names (its devid), or its only or first GPU.
  * NULL: control_fail() has been called. */
 struct guest_device *control_get_device(struct control_call *call);
 

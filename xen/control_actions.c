@@ -18,37 +18,39 @@
 struct action {
 	int (*run)(struct guest_device *device);
 	const char *name;
-	const char *done; /* what has happened to the guest */
+	const char *done;       /* what has happened to the guest, where it was its GPU */
+	const char *done_input; /* ... or an input device */
 };
 
 static int action_fail(struct control_call *call, const struct action *action,
     const struct guest *guest, const struct guest_device *device, int error)
 {
-	const unsigned devid = guest_device_description(device)->devid;
 	const char *title = guest_title(guest), *name = action->name;
+	char which[DISCOVERY_NAME_BYTES];
 
+	discovery_name_device(guest_device_description(device), which);
 	switch (error) {
 	case -EAGAIN:
 		return control_fail(call, "busy",
-		    "%s, GPU %u: a worker is on its way; try to %s it again in a moment", title,
-		    devid, name);
+		    "%s, %s: a worker is on its way; try to %s it again in a moment", title, which,
+		    name);
 	case -EPERM:
 		return control_fail(call, "blocked",
-		    "%s, GPU %u is blocked: 'gpudomctl unblock' lets it go on", title, devid);
+		    "%s, %s is blocked: 'gpudomctl unblock' lets it go on", title, which);
 	case -ENODEV:
 		return control_fail(call, "no-worker",
-		    "%s, GPU %u: there is no worker; the guest must reset its GPU, or be started anew",
-		    title, devid);
+		    "%s, %s: there is no worker; the guest must reset its %s, or be started anew",
+		    title, which, guest_device_noun(device));
 	default:
-		return control_fail(
-		    call, "failed", "%s, GPU %u: %s", title, devid, strerror(-error));
+		return control_fail(call, "failed", "%s, %s: %s", title, which, strerror(-error));
 	}
 }
 
-/* On the GPU that member "device" names, or all of the guest. */
+/* On the device that member "device" names, or all GPUs of the guest. */
 static int control_act(struct control_call *call, const struct action *action)
 {
 	struct guest *guest = control_get_guest(call);
+	const char *done = action->done;
 	struct guest_device *device;
 	unsigned position = 0;
 	char text[256];
@@ -56,20 +58,23 @@ static int control_act(struct control_call *call, const struct action *action)
 
 	if (!guest || control_get_number(call, "device", 0, UINT32_MAX, -1, &devid))
 		return -EINVAL;
-	if (devid >= 0 && !control_get_device(call))
+	if (!control_get_device(call))
 		return -EINVAL;
-	while ((device = guest_next_gpu(guest, &position))) {
+	while ((device = guest_next(guest, &position))) {
 		int error;
 
-		if (devid >= 0 && guest_device_description(device)->devid != devid)
+		if (devid < 0 ? !guest_device_is_gpu(device)
+			      : guest_device_description(device)->devid != devid)
 			continue;
+		if (!guest_device_is_gpu(device))
+			done = action->done_input;
 		error = action->run(device);
 		if (error)
 			return action_fail(call, action, guest, device, error);
 	}
 	log_info(
 	    "%s: %s, as somebody asked on the control socket", guest_title(guest), action->name);
-	snprintf(text, sizeof(text), "%s %s", guest_title(guest), action->done);
+	snprintf(text, sizeof(text), "%s %s", guest_title(guest), done);
 	control_add_text(call->result, "text", text);
 	return 0;
 }
@@ -82,6 +87,7 @@ int control_run_block(struct control_call *call)
 		.done =
 		    "is blocked: no worker serves it, and it is told that its GPU needs a reset. "
 		    "'gpudomctl unblock' lets it go on.",
+		.done_input = "has this input device no more. 'gpudomctl unblock' lets it go on.",
 	};
 
 	return control_act(call, &block);
@@ -95,6 +101,9 @@ int control_run_unblock(struct control_call *call)
 		.done =
 		    "is not blocked (any more). A new worker starts when it next resets its GPU, "
 		    "as when it boots; what its workers died of is forgotten.",
+		.done_input =
+		    "can have its input device back: a new worker starts when it next resets that, "
+		    "as when it boots.",
 	};
 
 	return control_act(call, &unblock);
@@ -108,6 +117,7 @@ int control_run_reset(struct control_call *call)
 		.done =
 		    "gets a new worker: what is 2D comes back by itself, programs that use 3D lose "
 		    "their contexts.",
+		.done_input = "gets a new worker for its input device.",
 	};
 
 	return control_act(call, &reset);

@@ -24,7 +24,7 @@ static const struct control_command commands[] = {
 	{ "commands", "", "the commands that there are", control_run_commands },
 	{ "log-level", "level, guest?", "how much gpudomd and workers, or one guest's, write",
 	    control_run_log_level },
-	{ "block", "guest, device?", "take its GPU away", control_run_block },
+	{ "block", "guest, device?", "take its GPU, or a device, away", control_run_block },
 	{ "unblock", "guest, device?", "give it back", control_run_unblock },
 	{ "reset", "guest, device?", "put a new worker in the place of its own",
 	    control_run_reset },
@@ -171,10 +171,15 @@ struct guest_device *control_get_device(struct control_call *call)
 
 	if (!guest || control_get_number(call, "device", 0, UINT32_MAX, -1, &devid))
 		return NULL;
-	while ((device = guest_next_gpu(guest, &position)))
-		if (devid < 0 || guest_device_description(device)->devid == devid)
+	while ((device = guest_next(guest, &position)))
+		if (devid < 0 ? guest_device_is_gpu(device)
+			      : guest_device_description(device)->devid == devid)
 			return device;
-	control_fail(call, "no-such-device", "%s has no such GPU", guest_title(guest));
+	if (devid < 0)
+		control_fail(call, "no-such-device", "%s has no GPU", guest_title(guest));
+	else
+		control_fail(call, "no-such-device", "%s has no device %u", guest_title(guest),
+		    (unsigned)devid);
 	return NULL;
 }
 

@@ -57,6 +57,8 @@ int control_run_screen(struct control_call *call)
 
 	if (!device)
 		return -EINVAL;
+	if (!guest_device_is_gpu(device))
+		return control_fail(call, "no-screen", "an input device has no screen");
 	fd = guest_device_screen(device);
 	if (fd < 0)
 		return control_fail(call, "no-screen",

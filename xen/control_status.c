@@ -57,6 +57,9 @@ static struct json_object *status_of_device(const struct guest_device *device, u
 	guest_device_get_status(device, &status);
 	control_describe_trouble(&status, now_ns, trouble, sizeof(trouble));
 	control_add_number(object, "devid", status.devid);
+	control_add_text(object, "type", guest_device_is_gpu(device) ? "gpu" : "input");
+	if (status.input != SEAT_INPUT_KINDS)
+		control_add_text(object, "kind", seat_input_kind_name(status.input));
 	control_add_text(
 	    object, "state", status.blocked ? "blocked" : guest_device_state_name(status.state));
 	control_add_text(object, "trouble", trouble);
@@ -73,7 +76,8 @@ static struct json_object *status_of_device(const struct guest_device *device, u
 	control_add_number(object, "interrupts", status.interrupts);
 	control_add_number(object, "log_lines", status.log_lines);
 	control_add_number(object, "log_suppressed", status.log_suppressed);
-	add_limits(object, &status.limits);
+	if (guest_device_is_gpu(device))
+		add_limits(object, &status.limits);
 	if (status.known)
 		json_object_object_add(
 		    object, "worker", control_describe_telemetry(&status.telemetry));
@@ -88,7 +92,7 @@ static struct json_object *status_of_guest(const struct guest *guest, uint64_t n
 
 	control_add_text(object, "name", guest_name(guest));
 	control_add_number(object, "domid", guest_domid(guest));
-	while ((device = guest_next_gpu(guest, &position)))
+	while ((device = guest_next(guest, &position)))
 		json_object_array_add(list, status_of_device(device, now_ns));
 	json_object_object_add(object, "devices", list);
 	return object;

@@ -62,8 +62,8 @@ static void say_state(struct sentence *sentence, const struct guest_device_statu
 
 	switch (status->state) {
 	case DEVICE_LOST:
-		say(sentence, "It has no worker, and must reset its GPU, or be started anew%s%s.",
-		    *end ? ". Last: " : "", end);
+		say(sentence, "It has no worker, and must reset its %s, or be started anew%s%s.",
+		    status->noun, *end ? ". Last: " : "", end);
 		return;
 	case DEVICE_ABSENT:
 		say(sentence, "No worker could be started for it: gpudomd's log says why.");

@@ -68,19 +68,21 @@ static void daemon_report(const struct gpu_daemon *gpu_daemon)
 {
 	unsigned served = daemon_served(gpu_daemon);
 
-	sd_notifyf(0, "STATUS=%u GPU%s in use by guests", served, served == 1 ? "" : "s");
+	sd_notifyf(0, "STATUS=%u device%s in use by guests", served, served == 1 ? "" : "s");
 }
 
-static void daemon_device_serving(void *data, uint16_t domid, unsigned devid)
+static void daemon_device_serving(void *data, const struct discovery_device *device)
 {
 	struct gpu_daemon *gpu_daemon = data;
-	struct guest **guest = daemon_find(gpu_daemon, domid);
+	struct guest **guest = daemon_find(gpu_daemon, device->domid);
+	char name[DISCOVERY_NAME_BYTES];
 
-	log_info(
-	    "%s: GPU %u is ready, the guest may run", guest ? guest_title(*guest) : "?", devid);
+	discovery_name_device(device, name);
+	log_info("%s: %s is ready, the guest may run", guest ? guest_title(*guest) : "?", name);
 	if (guest && gpu_daemon->tracing.on && gpu_daemon->tracing.all)
 		daemon_start_trace(gpu_daemon, *guest, 0);
-	discovery_set_state(gpu_daemon->discovery, domid, devid, DISCOVERY_CONNECTED);
+	discovery_set_state(
+	    gpu_daemon->discovery, device->domid, device->devid, DISCOVERY_CONNECTED);
 	daemon_report(gpu_daemon);
 }
 
@@ -120,16 +122,18 @@ static void daemon_device_closed(void *data)
 		sd_event_exit(gpu_daemon->options.event, 0);
 }
 
-static void daemon_device_removed(void *data, uint16_t domid, unsigned devid)
+static void daemon_device_removed(void *data, const struct discovery_device *device)
 {
 	struct gpu_daemon *gpu_daemon = data;
-	struct guest **guest = daemon_find(gpu_daemon, domid);
+	struct guest **guest = daemon_find(gpu_daemon, device->domid);
+	char name[DISCOVERY_NAME_BYTES];
 
-	log_info("%s: GPU %u is removed", guest ? guest_title(*guest) : "?", devid);
+	discovery_name_device(device, name);
+	log_info("%s: %s is removed", guest ? guest_title(*guest) : "?", name);
 	/* The server goes before the toolstack is told: nothing of the guest is left then. */
 	if (guest && guest_is_empty(*guest))
 		daemon_drop_guest(guest);
-	discovery_close(gpu_daemon->discovery, domid, devid);
+	discovery_close(gpu_daemon->discovery, device->domid, device->devid);
 	daemon_report(gpu_daemon);
 }
 
@@ -177,6 +181,7 @@ static int daemon_device_added(void *data, const struct discovery_device *device
 {
 	struct gpu_daemon *gpu_daemon = data;
 	struct guest **guest = daemon_find(gpu_daemon, device->domid);
+	char name[DISCOVERY_NAME_BYTES];
 	int error = 0;
 
 	discovery_set_state(
@@ -185,8 +190,9 @@ static int daemon_device_added(void *data, const struct discovery_device *device
 		error = daemon_add_guest(gpu_daemon, device, &guest);
 	if (error)
 		return error;
-	log_info("%s: GPU %u at %#llx, interrupt %u, of domain %u", guest_title(*guest),
-	    device->devid, (unsigned long long)device->base, device->irq, device->domid);
+	discovery_name_device(device, name);
+	log_info("%s: %s at %#llx, interrupt %u, of domain %u", guest_title(*guest), name,
+	    (unsigned long long)device->base, device->irq, device->domid);
 	error = guest_add_device(*guest, device);
 	if (error && guest_is_empty(*guest))
 		daemon_drop_guest(guest);

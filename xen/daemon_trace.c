@@ -15,7 +15,7 @@ static struct guest_device *next_device(
 	if (!*guest)
 		*guest = only ? only : daemon_next_guest(gpu_daemon, &position[0]);
 	while (*guest) {
-		device = guest_next_gpu(*guest, &position[1]);
+		device = guest_next(*guest, &position[1]);
 		if (device)
 			return device;
 		position[1] = 0;
@@ -40,7 +40,9 @@ int daemon_start_trace(struct gpu_daemon *gpu_daemon, struct guest *only, unsign
 	}
 	tracing->all |= !only;
 	while ((device = next_device(gpu_daemon, only, position, &guest))) {
-		error = guest_device_is_traced(device) ? 0 : guest_device_start_trace(device);
+		if (!guest_device_is_gpu(device) || guest_device_is_traced(device))
+			continue;
+		error = guest_device_start_trace(device);
 		if (error)
 			return error;
 	}
@@ -55,7 +57,8 @@ void daemon_stop_trace(struct gpu_daemon *gpu_daemon)
 
 	tracing_stop(daemon_tracing(gpu_daemon));
 	while ((device = next_device(gpu_daemon, NULL, position, &guest)))
-		guest_device_stop_trace(device);
+		if (guest_device_is_gpu(device))
+			guest_device_stop_trace(device);
 }
 
 void daemon_forget_trace(struct gpu_daemon *gpu_daemon)

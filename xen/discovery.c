@@ -162,25 +162,52 @@ static bool discovery_missing(struct known_device *known, const char *what)
 }
 
 /* Whether it is ours to serve. */
-static bool discovery_is_gpu(struct discovery *discovery, struct known_device *known)
+static bool discovery_is_ours(struct discovery *discovery, struct known_device *known)
 {
 	static const char complaint[] = "of another type";
 	struct discovery_device *device = &known->device;
 	char *type = discovery_read(discovery, ROOT "/%u/%u/type", device->domid, device->devid);
-	bool gpu = parse_type(type, &device->virtio_id) && device->virtio_id == VIRTIO_ID_GPU;
+	bool ours = parse_type(type, &device->virtio_id) &&
+		    (device->virtio_id == VIRTIO_ID_GPU || device->virtio_id == VIRTIO_ID_INPUT);
 
 	if (!type && errno == ENOENT)
 		return discovery_missing(known, "no type");
-	if (!gpu && known->complaint != complaint) {
-		log_info("domain %u, virtio device %u is of type '%.32s', not virtio,device10 (a "
-			 "GPU): left to others",
+	if (!ours && known->complaint != complaint) {
+		log_info("domain %u, virtio device %u is of type '%.32s', neither virtio,device10 "
+			 "(a GPU) nor virtio,device12 (input): left to others",
 		    device->domid, device->devid, type ? type : "");
 		known->complaint = complaint;
 	}
-	if (!gpu)
+	if (!ours)
 		known->state = KNOWN_OTHERS;
 	free(type);
-	return gpu;
+	return ours;
+}
+
+/* How many of the guest's devices of the same type come before it. */
+static unsigned discovery_rank(struct discovery *discovery, const struct discovery_device *device)
+{
+	char path[PATH_MAX_BYTES], **devices;
+	unsigned count = 0, rank = 0;
+
+	snprintf(path, sizeof(path), ROOT "/%u", device->domid);
+	devices = xs_directory(discovery->xs, XBT_NULL, path, &count);
+	if (!devices)
+		discovery_check(discovery);
+	for (unsigned i = 0; devices && i < count; i++) {
+		uint32_t virtio_id;
+		uint64_t devid;
+		char *type;
+
+		if (!parse_number(devices[i], UINT16_MAX, &devid) || devid >= device->devid)
+			continue;
+		type =
+		    discovery_read(discovery, ROOT "/%u/%u/type", device->domid, (unsigned)devid);
+		rank += parse_type(type, &virtio_id) && virtio_id == device->virtio_id;
+		free(type);
+	}
+	free(devices);
+	return rank;
 }
 
 /* Checks and fills in what the toolstack has written. False: it can't be served; said why. */
@@ -228,6 +255,7 @@ static bool discovery_parse(struct discovery *discovery, struct known_device *kn
 	device->base = base;
 	device->irq = (uint32_t)irq;
 	device->grants = grants;
+	device->rank = discovery_rank(discovery, device);
 	return true;
 }
 
@@ -387,7 +415,7 @@ void discovery_expect(struct discovery *discovery, const struct discovery_device
 /* One that is not served. */
 static void discovery_judge(struct discovery *discovery, struct known_device *known)
 {
-	if (!discovery_is_gpu(discovery, known))
+	if (!discovery_is_ours(discovery, known))
 		return;
 	if (discovery_is_closing(discovery, &known->device)) {
 		discovery_close(discovery, known->device.domid, known->device.devid);

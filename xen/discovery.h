@@ -25,7 +25,8 @@ enum discovery_state {
 struct discovery_device {
 	uint16_t domid;
 	unsigned devid;
-	uint32_t virtio_id;     /* VIRTIO_ID_GPU */
+	uint32_t virtio_id;     /* VIRTIO_ID_GPU, VIRTIO_ID_INPUT */
+	unsigned rank;          /* so many of the guest's of this type have a lower devid */
 	uint64_t base;          /* guest-physical, of the registers */
 	uint32_t irq;           /* as set_irq_level takes it */
 	bool grants;            /* its driver grants its memory; else we map any of it */
@@ -33,9 +34,9 @@ struct discovery_device {
 };
 
 struct discovery_listener {
-	/* A device to serve. Everything in it has been checked, and only GPUs are reported.
-	 * Negative: it could not be served (said why); it is reported again after a time, while it
-	 * is there.
+	/* A device to serve. Everything in it has been checked, and only GPUs and input devices
+	 * are reported. Negative: it could not be served (said why); it is reported again after a
+	 * time, while it is there.
 	 */
 	int (*added)(void *data, const struct discovery_device *device);
 	/* The toolstack takes it away, or the guest is gone: stop serving it, then
@@ -84,5 +85,9 @@ void discovery_close(struct discovery *discovery, uint16_t domid, unsigned devid
 /* Writes drivers/gpudom/status of this domain, for scripts in dom0 ("starting", "ready"); NULL
  * removes it. */
 void discovery_publish(struct discovery *discovery, const char *status);
+
+/* "GPU 0", "input 1", for the log. */
+#define DISCOVERY_NAME_BYTES 24
+void discovery_name_device(const struct discovery_device *device, char name[DISCOVERY_NAME_BYTES]);
 
 #endif

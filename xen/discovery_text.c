@@ -3,8 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "xen/discovery.h"
 
 #define NAME_MAX_BYTES 128
 
@@ -43,4 +47,10 @@ bool parse_name(char *name)
 		if (!isprint((unsigned char)*c))
 			*c = '?';
 	return true;
+}
+
+void discovery_name_device(const struct discovery_device *device, char name[DISCOVERY_NAME_BYTES])
+{
+	snprintf(name, DISCOVERY_NAME_BYTES, "%s %u",
+	    device->virtio_id == VIRTIO_ID_INPUT ? "input" : "GPU", device->devid);
 }

@@ -66,7 +66,7 @@ int budget_read(const struct config *config, const char *guest, struct budget_se
 	int error;
 
 	*settings = (struct budget_settings){ .egl = "auto", .backing_bytes = DEFAULT_BACKING };
-	error = config_arguments(config, guest, &arguments);
+	error = config_arguments(config, guest, CONFIG_GPU, &arguments);
 	if (error)
 		return error;
 	for (char **a = arguments; *a; a++) {

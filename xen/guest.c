@@ -2,6 +2,7 @@
 #include "xen/guest.h"
 
 #include <errno.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,8 +129,7 @@ static void guest_device_is_serving(void *data, struct guest_device *device)
 {
 	struct guest *guest = data;
 
-	guest->options.serving(
-	    guest->options.data, guest->options.domid, guest_device_description(device)->devid);
+	guest->options.serving(guest->options.data, guest_device_description(device));
 }
 
 static void guest_device_complains(void *data, struct guest_device *device, const char *what)
@@ -143,7 +143,7 @@ static void guest_device_complains(void *data, struct guest_device *device, cons
 static void guest_device_has_stopped(void *data, struct guest_device *device)
 {
 	struct guest *guest = data;
-	unsigned devid = guest_device_description(device)->devid;
+	const struct discovery_device description = *guest_device_description(device);
 
 	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++) {
 		if (guest->devices[i] != device)
@@ -154,7 +154,7 @@ static void guest_device_has_stopped(void *data, struct guest_device *device)
 		guest_state_order();
 		memset(&guest->state->devices[i], 0, sizeof(guest->state->devices[i]));
 	}
-	guest->options.removed(guest->options.data, guest->options.domid, devid);
+	guest->options.removed(guest->options.data, &description);
 }
 
 /* Slot of a device whose registers would not overlap another's; -1 without. */
@@ -182,6 +182,28 @@ static const char *guest_section(const struct guest *guest)
 	return *guest->state->name ? guest->state->name : NULL;
 }
 
+static enum config_device guest_config_device(const struct discovery_device *device)
+{
+	return device->virtio_id == VIRTIO_ID_INPUT ? CONFIG_INPUT : CONFIG_GPU;
+}
+
+/* What it is. */
+static enum seat_input_kind guest_input_kind(
+    const struct guest *guest, const struct discovery_device *device)
+{
+	if (device->virtio_id != VIRTIO_ID_INPUT)
+		return SEAT_INPUT_KINDS;
+	return config_input_kind(guest->options.config, guest_section(guest), device->rank);
+}
+
+/* Another one: with its next worker, it is another device. */
+static uint64_t guest_fingerprint(const struct guest *guest, const struct discovery_device *device)
+{
+	return config_fingerprint(
+		   guest->options.config, guest_section(guest), guest_config_device(device)) +
+	       guest_input_kind(guest, device);
+}
+
 static int guest_make_device(struct guest *guest, unsigned slot)
 {
 	struct device_state *state = &guest->state->devices[slot];
@@ -196,14 +218,15 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.ioeventfd = guest->options.ioeventfd,
 		.trace = guest->options.trace,
 		.cgroup = guest->options.cgroup,
-		.settings = config_fingerprint(guest->options.config, guest_section(guest)),
+		.settings = guest_fingerprint(guest, &state->device),
+		.input = guest_input_kind(guest, &state->device),
 		.serving = guest_device_is_serving,
 		.complain = guest_device_complains,
 		.stopped = guest_device_has_stopped,
 		.data = guest,
 	};
-	int error = config_arguments(
-	    guest->options.config, guest_section(guest), &options.worker_arguments);
+	int error = config_arguments(guest->options.config, guest_section(guest),
+	    guest_config_device(&state->device), &options.worker_arguments);
 
 	if (error) {
 		log_error("%s: out of memory", guest->title);
@@ -236,7 +259,7 @@ int guest_add_device(struct guest *guest, const struct discovery_device *device)
 	return guest_make_device(guest, (unsigned)slot);
 }
 
-struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *position)
+struct guest_device *guest_next(const struct guest *guest, unsigned *position)
 {
 	while (*position < GUEST_DEVICES_MAX) {
 		struct guest_device *device = guest->devices[(*position)++];
@@ -247,9 +270,19 @@ struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *positio
 	return NULL;
 }
 
+struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *position)
+{
+	struct guest_device *device;
+
+	do
+		device = guest_next(guest, position);
+	while (device && !guest_device_is_gpu(device));
+	return device;
+}
+
 const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position)
 {
-	const struct guest_device *device = guest_next_gpu(guest, position);
+	const struct guest_device *device = guest_next(guest, position);
 
 	return device ? guest_device_description(device) : NULL;
 }
@@ -265,7 +298,8 @@ void guest_remove_device(struct guest *guest, unsigned devid)
 		}
 	}
 	/* It could not be added. */
-	guest->options.removed(guest->options.data, guest->options.domid, devid);
+	guest->options.removed(guest->options.data,
+	    &(struct discovery_device){ .domid = guest->options.domid, .devid = devid });
 }
 
 /* -------------------------------------------------------------- new settings */
@@ -304,15 +338,18 @@ static void guest_apply_at_reset(struct guest *guest)
 	const struct config *config = guest->options.config;
 
 	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++) {
+		const struct discovery_device *device;
 		char **arguments;
 
 		if (!guest->devices[i])
 			continue;
-		if (config_arguments(config, guest_section(guest), &arguments) < 0)
+		device = guest_device_description(guest->devices[i]);
+		if (config_arguments(
+			config, guest_section(guest), guest_config_device(device), &arguments) < 0)
 			log_error("%s: out of memory: its settings stay", guest->title);
 		else
 			guest_device_set_arguments(guest->devices[i], arguments,
-			    config_fingerprint(config, guest_section(guest)));
+			    guest_input_kind(guest, device), guest_fingerprint(guest, device));
 	}
 }
 
@@ -327,7 +364,7 @@ bool guest_reconfigure(
 		guest_apply_at_once(guest, before);
 	}
 	if (config_compare(before, config, section, false, at_reset, size)) {
-		log_info("%s: these settings hold when the guest next resets its GPU: %s",
+		log_info("%s: these settings hold when the guest next resets its device: %s",
 		    guest->title, at_reset);
 		guest_apply_at_reset(guest);
 	}
@@ -392,7 +429,7 @@ static int guest_open_server(struct guest *guest, uint64_t base)
 	guest->found = true;
 	log_warning(
 	    "%s: an earlier gpudomd served it, and nobody kept what it knew: the guest goes "
-	    "on, but must reset its GPU",
+	    "on, but must reset its devices",
 	    guest->title);
 	return 0;
 }

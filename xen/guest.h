@@ -27,12 +27,12 @@ struct guest_options {
 	struct trace *trace; /* gpudomd's ring; not owned */
 
 	/* The device is ready: its guest may run. */
-	void (*serving)(void *data, uint16_t domid, unsigned devid);
+	void (*serving)(void *data, const struct discovery_device *device);
 	/* What the guest gets wrong, a static sentence; NULL: no longer. */
 	void (*complain)(void *data, uint16_t domid, unsigned devid, const char *what);
 	/* The device is gone, after guest_remove_device(). Where it was the last one, the callee
-	 * may destroy the guest. */
-	void (*removed)(void *data, uint16_t domid, unsigned devid);
+	 * may destroy the guest. Of one that could not be added, only the ids are known. */
+	void (*removed)(void *data, const struct discovery_device *device);
 	void *data;
 };
 
@@ -70,7 +70,8 @@ void guest_remove_device(struct guest *guest, unsigned devid);
 /* The first device at or after *@position, which is moved past it; NULL at the end. */
 const struct discovery_device *guest_next_device(const struct guest *guest, unsigned *position);
 
-/* The same with what serves it. */
+/* The same with what serves it: any device, or GPUs alone. */
+struct guest_device *guest_next(const struct guest *guest, unsigned *position);
 struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *position);
 
 /* Devices that serve it now. */

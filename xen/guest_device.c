@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,16 @@
 const struct discovery_device *guest_device_description(const struct guest_device *device)
 {
 	return &device->kept->device;
+}
+
+bool guest_device_is_gpu(const struct guest_device *device)
+{
+	return device->kept->device.virtio_id != VIRTIO_ID_INPUT;
+}
+
+const char *guest_device_noun(const struct guest_device *device)
+{
+	return guest_device_is_gpu(device) ? "GPU" : "input device";
 }
 
 bool guest_device_serves(const struct guest_device *device)
@@ -46,13 +57,13 @@ static void guest_device_give_up(struct guest_device *device)
 {
 	if (device->kept->health.blocked)
 		log_guest(&device->limit,
-		    "%s: blocked: no worker serves it, also when the guest resets its GPU, until "
+		    "%s: blocked: no worker serves it, also when the guest resets its %s, until "
 		    "'gpudomctl unblock %s'",
-		    device->name, device->options.worker_name);
+		    device->name, guest_device_noun(device), device->options.worker_name);
 	else
 		log_guest(&device->limit,
-		    "%s: the guest is told to reset its GPU; a new worker starts when it does",
-		    device->name);
+		    "%s: the guest is told to reset its %s; a new worker starts when it does",
+		    device->name, guest_device_noun(device));
 	device->state = DEVICE_LOST;
 	if (device->mmio.busy != MMIO_IDLE) {
 		guest_device_released(device);
@@ -64,7 +75,8 @@ static void guest_device_give_up(struct guest_device *device)
 
 static void guest_device_never_started(struct guest_device *device)
 {
-	log_error("%s: there will be no GPU for this guest", device->name);
+	log_error(
+	    "%s: there will be no such %s for this guest", device->name, guest_device_noun(device));
 	device->state = DEVICE_ABSENT;
 	guest_device_retry(device);
 }
@@ -253,14 +265,14 @@ static void guest_device_replaced(struct guest_device *device, bool restored)
 	}
 	if (mmio_running(&device->mmio) && !restored) {
 		log_guest(&device->limit,
-		    "%s: requests that were under way are lost: the guest is told to reset its GPU",
-		    device->name);
+		    "%s: requests that were under way are lost: the guest is told to reset its %s",
+		    device->name, guest_device_noun(device));
 		mmio_break(&device->mmio);
 	} else if (mmio_running(&device->mmio)) {
 		guest_device_run(device);
 		/* The dead one may have read a kick and not acted on it, or have acted and not said
 		 * so: a kick or an interrupt for nothing does no harm. */
-		for (unsigned i = 0; i < GPU_QUEUES; i++)
+		for (unsigned i = 0; i < DEVICE_QUEUES; i++)
 			eventfd_write(device->fds.kicks[i], 1);
 		eventfd_write(device->fds.call, 1);
 	} else if (device->kept->registers.status & VIRTIO_CONFIG_S_NEEDS_RESET) {
@@ -337,6 +349,7 @@ static void guest_device_init_worker(struct guest_device *device)
 		.path = device->options.worker_path,
 		.guest = device->options.worker_name,
 		.arguments = device->options.worker_arguments,
+		.option = device->option,
 		.descriptors = device->health.descriptors,
 		.descriptor_count = GUEST_HEALTH_DESCRIPTORS,
 		.event = device->options.event,
@@ -344,8 +357,8 @@ static void guest_device_init_worker(struct guest_device *device)
 		.domid = device->kept->device.domid,
 		.devid = device->kept->device.devid,
 		.grants = device->kept->device.grants,
-		.queues = GPU_QUEUES,
-		.queue_size = QUEUE_SIZE,
+		.queues = DEVICE_QUEUES,
+		.queue_size = guest_device_is_gpu(device) ? QUEUE_SIZE : INPUT_QUEUE_SIZE,
 		.state = &device->kept->frontend,
 		.cgroup = device->options.cgroup,
 		.policy = &device->options.policy,
@@ -371,6 +384,7 @@ static void guest_device_init_health(struct guest_device *device)
 		.domid = device->kept->device.domid,
 		.devid = device->kept->device.devid,
 		.state = &device->kept->health,
+		.gpu = guest_device_is_gpu(device),
 		.hung = guest_device_hung,
 		.data = device,
 	};
@@ -423,7 +437,7 @@ static void guest_device_catch_up(struct guest_device *device)
 		guest_device_run(device);
 		return;
 	}
-	for (unsigned i = 0; i < GPU_QUEUES; i++)
+	for (unsigned i = 0; i < DEVICE_QUEUES; i++)
 		if (device->kept->registers.queues[i].ready && !device->kept->frontend.started[i])
 			guest_device_on_start_queue(device, i);
 }
@@ -487,14 +501,21 @@ static int guest_device_set_up(struct guest_device *device)
 	/* Without registers that mean something, a predecessor's worker is of no use. */
 	guest_worker_kill_orphan(&device->worker);
 	guest_device_use_arguments(device);
-	if (guest_worker_start(&device->worker) < 0)
+	if (!guest_device_is_gpu(device) && device->options.input == SEAT_INPUT_KINDS) {
+		log_error("%s: 'input' in gpudom.conf names %u, and this is one more", device->name,
+		    device->kept->device.rank);
+		guest_device_complain(device, "one more than 'input' in gpudom.conf has names");
 		guest_device_never_started(device);
+	} else if (guest_worker_start(&device->worker) < 0) {
+		guest_device_never_started(device);
+	}
 	return 0;
 }
 
 int guest_device_create(const struct guest_device_options *options, struct guest_device **out)
 {
 	struct guest_device *device = calloc(1, sizeof(*device));
+	char name[DISCOVERY_NAME_BYTES];
 	int error = -ENOMEM;
 
 	if (!device) {
@@ -506,7 +527,8 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 	device->pending_vcpu = device->trace_fd = -1;
 	device->log_level = options->log_level;
 	device_eventfds_init(&device->fds);
-	if (asprintf(&device->name, "%s, GPU %u", options->title, device->kept->device.devid) < 0)
+	discovery_name_device(&device->kept->device, name);
+	if (asprintf(&device->name, "%s, %s", options->title, name) < 0)
 		device->name = NULL;
 	guest_device_init_health(device);
 	guest_device_init_worker(device);

@@ -11,6 +11,7 @@
 
 #include "backend/gpu_limits.h"
 #include "backend/log.h"
+#include "backend/seat_message.h"
 #include "backend/telemetry.h"
 #include "backend/trace.h"
 #include "xen/discovery.h"
@@ -35,7 +36,9 @@ struct guest_device_options {
 	struct device_state *state;
 	const char *worker_path; /* not copied */
 	char **worker_arguments; /* taken over, also on failure; see config_arguments() */
-	uint64_t settings;       /* config_fingerprint() of those */
+	uint64_t settings;       /* changes with those, and with @input */
+	/* Of an input device, what it is: SEAT_INPUT_KINDS is one that has nothing to be */
+	enum seat_input_kind input;
 	struct gpu_limits limits;
 	enum log_level log_level; /* of the worker */
 	bool ioeventfd;           /* let the kernel take kicks where it can */
@@ -76,10 +79,10 @@ bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), 
 
 /* They hold at once. */
 void guest_device_set_limits(struct guest_device *device, const struct gpu_limits *limits);
-/* The worker's arguments (taken over) for the one that the guest's next reset starts, and their
- * config_fingerprint(). */
+/* The worker's arguments (taken over) for the one that the guest's next reset starts, what an input
+ * device is then, and options.settings of both. */
 void guest_device_set_arguments(
-    struct guest_device *device, char **arguments, uint64_t fingerprint);
+    struct guest_device *device, char **arguments, enum seat_input_kind input, uint64_t settings);
 
 /* One line for scripts; gpudomd(8) says what it means. */
 void guest_device_log_statistics(const struct guest_device *device);
@@ -103,6 +106,12 @@ bool guest_device_serves(const struct guest_device *device);
 
 const struct discovery_device *guest_device_description(const struct guest_device *device);
 
+/* Else it is an input device. */
+bool guest_device_is_gpu(const struct guest_device *device);
+
+/* "GPU", "input device" */
+const char *guest_device_noun(const struct guest_device *device);
+
 /* ------------------------------------------------------------- for who operates it */
 
 enum guest_device_state {
@@ -124,6 +133,8 @@ struct guest_device_status {
 	const char *guest; /* its name, or "domain N"; the device's */
 	uint16_t domid;
 	unsigned devid;
+	const char *noun;           /* guest_device_noun() */
+	enum seat_input_kind input; /* of a GPU, and of one that is nothing: SEAT_INPUT_KINDS */
 	enum guest_device_state state;
 	enum guest_block blocked; /* with DEVICE_LOST */
 	bool running;             /* the guest's driver is up */
@@ -148,16 +159,16 @@ int guest_device_screen(const struct guest_device *device);
 void guest_device_set_policy(struct guest_device *device, const struct guest_policy *policy);
 
 /*
- * No worker serves it any more, and the guest is told to reset its GPU, which does not help: until
- * guest_device_unblock(), after which its next reset does. -EAGAIN: its first worker is on its way.
- * -ENODEV: it is not there for the guest, or on its way out.
+ * No worker serves it any more, and the guest is told to reset its device, which does not help:
+ * until guest_device_unblock(), after which its next reset does. -EAGAIN: its first worker is on
+ * its way. -ENODEV: it is not there for the guest, or on its way out.
  */
 int guest_device_block(struct guest_device *device);
 int guest_device_unblock(struct guest_device *device);
 
 /* A new worker in the place of the one that serves, as if that had died; held against nobody.
  * -EPERM: it is blocked. -EAGAIN: a new one is on its way. -ENODEV: there is none, and the guest
- * must reset its GPU first. */
+ * must reset its device first. */
 int guest_device_reset_worker(struct guest_device *device);
 
 /* Tells its worker something: worker_process_send(). */

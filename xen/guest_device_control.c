@@ -28,6 +28,8 @@ void guest_device_get_status(const struct guest_device *device, struct guest_dev
 		.guest = device->options.worker_name,
 		.domid = device->kept->device.domid,
 		.devid = device->kept->device.devid,
+		.noun = guest_device_noun(device),
+		.input = device->options.input,
 		.state = device->state,
 		.blocked = device->kept->health.blocked,
 		.running = mmio_running(&device->mmio),
@@ -103,8 +105,8 @@ int guest_device_unblock(struct guest_device *device)
 	if (!*blocked)
 		return 0;
 	*blocked = GUEST_NOT_BLOCKED;
-	log_info("%s: not blocked any more: a new worker starts when the guest resets its GPU",
-	    device->name);
+	log_info("%s: not blocked any more: a new worker starts when the guest resets its %s",
+	    device->name, guest_device_noun(device));
 	guest_device_complain(device, NULL);
 	return 0;
 }

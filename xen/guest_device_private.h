@@ -14,9 +14,10 @@
 #include "xen/irq.h"
 #include "xen/mmio.h"
 
-#define GPU_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor */
+#define DEVICE_QUEUES DEVICE_EVENTFDS_QUEUES /* control, cursor; events, status */
 #define QUEUE_SIZE 1024 /* without indirect tables, each page of a long command takes an entry */
-#define HELD_MAX 128    /* one access for each vCPU (ioreq.c) */
+#define INPUT_QUEUE_SIZE 64
+#define HELD_MAX 128 /* one access for each vCPU (ioreq.c) */
 
 struct guest_device {
 	struct guest_device_options options;
@@ -40,8 +41,10 @@ struct guest_device {
 	uint64_t calls_forwarded;
 
 	char **next_arguments; /* for the worker after the next reset; NULL: the same ones */
-	bool renew;            /* the next reset starts a new worker */
-	bool unfit;            /* the one that should replace another lacks features */
+	enum seat_input_kind next_input;
+	char option[32]; /* of the worker, "--device=keyboard" */
+	bool renew;      /* the next reset starts a new worker */
+	bool unfit;      /* the one that should replace another lacks features */
 
 	int trace_fd;             /* of its worker's ring; -1: none */
 	bool tracing;             /* into that */

@@ -90,10 +90,10 @@ static struct frontend_queue guest_device_queue(const struct guest_device *devic
 
 void guest_device_run(struct guest_device *device)
 {
-	struct frontend_queue queues[GPU_QUEUES];
-	const struct frontend_queue *ready[GPU_QUEUES] = { NULL };
+	struct frontend_queue queues[DEVICE_QUEUES];
+	const struct frontend_queue *ready[DEVICE_QUEUES] = { NULL };
 
-	for (unsigned i = 0; i < GPU_QUEUES; i++) {
+	for (unsigned i = 0; i < DEVICE_QUEUES; i++) {
 		if (!device->mmio.state->queues[i].ready)
 			continue;
 		queues[i] = guest_device_queue(device, i);
@@ -257,8 +257,8 @@ void guest_device_init_mmio(struct guest_device *device, uint32_t id, uint64_t f
 		.device_id = id,
 		.features = features & ~guest_device_features_withheld(device),
 		.required = guest_device_features_needed(device),
-		.queues = id ? GPU_QUEUES : 0,
-		.queue_size = QUEUE_SIZE,
+		.queues = id ? DEVICE_QUEUES : 0,
+		.queue_size = guest_device_is_gpu(device) ? QUEUE_SIZE : INPUT_QUEUE_SIZE,
 		.calls_direct = device->irq.call_fd >= 0,
 		.ops = {
 			.start = guest_device_on_start,

@@ -7,6 +7,7 @@
  * with the old ones.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/log.h"
@@ -22,6 +23,8 @@ void guest_device_set_limits(struct guest_device *device, const struct gpu_limit
 	int error;
 
 	device->options.limits = *limits;
+	if (!guest_device_is_gpu(device))
+		return; /* it has none of these */
 	error = guest_worker_send(&device->worker, &message, -1);
 	if (error && error != -ENOTCONN)
 		log_warning(
@@ -35,13 +38,15 @@ static void guest_device_forget_arguments(struct guest_device *device)
 	device->renew = false;
 }
 
-void guest_device_set_arguments(struct guest_device *device, char **arguments, uint64_t fingerprint)
+void guest_device_set_arguments(
+    struct guest_device *device, char **arguments, enum seat_input_kind input, uint64_t settings)
 {
 	guest_device_forget_arguments(device);
 	device->next_arguments = arguments;
-	device->options.settings = fingerprint;
+	device->next_input = input;
+	device->options.settings = settings;
 	/* They may be what they were when the worker was started. */
-	device->renew = fingerprint != device->kept->settings;
+	device->renew = settings != device->kept->settings;
 }
 
 void guest_device_use_arguments(struct guest_device *device)
@@ -51,7 +56,11 @@ void guest_device_use_arguments(struct guest_device *device)
 		device->options.worker_arguments = device->next_arguments;
 		device->worker.options.arguments = device->next_arguments;
 		device->next_arguments = NULL;
+		device->options.input = device->next_input;
 	}
+	if (device->options.input != SEAT_INPUT_KINDS)
+		snprintf(device->option, sizeof(device->option), "--device=%s",
+		    seat_input_kind_name(device->options.input));
 	device->renew = false;
 	device->kept->settings = device->options.settings;
 }

@@ -87,8 +87,11 @@ static int guest_health_open_screen(struct guest_health *health)
 
 void guest_health_open(struct guest_health *health)
 {
-	int error = guest_health_open_telemetry(health);
+	int error;
 
+	if (!health->options.gpu)
+		return;
+	error = guest_health_open_telemetry(health);
 	if (error)
 		log_error(
 		    "%s: its worker cannot be watched: %s", health->options.name, strerror(-error));

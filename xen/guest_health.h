@@ -31,6 +31,7 @@ struct guest_health_options {
 	uint16_t domid;
 	unsigned devid;
 	struct health_state *state; /* what a successor goes on with; not owned */
+	bool gpu;                   /* it has a screen, and tells of itself */
 	/* The worker has not got any further for the policy's time; a sentence's end that says
 	 * so. It should be killed. From the event loop. */
 	void (*hung)(void *data, const char *what);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MAGIC 0x4d4f4447 /* "GDOM" */
-#define VERSION 2        /* counts changes of meaning; those of layout show in the size, too */
+#define VERSION 3        /* counts changes of meaning; those of layout show in the size, too */
 
 /* NULL with errno. */
 static struct guest_state *guest_state_map(int fd)

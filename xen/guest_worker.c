@@ -232,6 +232,7 @@ static struct worker_process_options guest_worker_process_options(struct guest_w
 		.grants = worker->options.grants,
 		.domid = worker->options.domid,
 		.arguments = worker->options.arguments,
+		.option = worker->options.option,
 		.descriptors = worker->options.descriptors,
 		.descriptor_count = worker->options.descriptor_count,
 		.cgroup_procs = -1,

@@ -24,6 +24,7 @@ struct guest_worker_options {
 	const char *path;        /* of the program; not copied */
 	const char *guest;       /* for the worker's own log; not copied */
 	char *const *arguments;  /* not copied */
+	const char *option;      /* one more, of gpudomd's own; "": none; not copied */
 	const struct worker_descriptor *descriptors; /* that it is given; not copied */
 	unsigned descriptor_count;
 	sd_event *event;

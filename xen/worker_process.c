@@ -181,7 +181,7 @@ static char **worker_process_arguments(
 
 	while (options->arguments[given])
 		given++;
-	argv = calloc(given + options->descriptor_count + 6, sizeof(*argv));
+	argv = calloc(given + options->descriptor_count + 7, sizeof(*argv));
 	if (!argv)
 		return NULL;
 	argv[count++] = (char *)options->path;
@@ -198,6 +198,8 @@ static char **worker_process_arguments(
 	for (unsigned i = 0; i < 4 + options->descriptor_count; i++)
 		if (own[i])
 			argv[count++] = own[i];
+	if (options->option && *options->option)
+		argv[count++] = (char *)options->option;
 	memcpy(argv + count, options->arguments, given * sizeof(*argv));
 	return argv;
 

@@ -36,6 +36,7 @@ struct worker_process_options {
 	bool grants;             /* the guest grants its memory to this domain ... */
 	unsigned domid;          /* ... and is this: --domid= */
 	char *const *arguments;  /* after ours; NULL-terminated */
+	const char *option;      /* before them, one more; NULL or "": none */
 	const struct worker_descriptor *descriptors; /* for the start; not copied */
 	unsigned descriptor_count;                   /* at most WORKER_DESCRIPTORS_MAX */
 	int cgroup_procs; /* cgroup_open_procs() for the start; not owned; -1: none */

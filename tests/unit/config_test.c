@@ -45,7 +45,7 @@ static void assert_arguments(
 	char **arguments;
 	size_t i;
 
-	assert_int_equal(config_arguments(config, guest, &arguments), 0);
+	assert_int_equal(config_arguments(config, guest, CONFIG_GPU, &arguments), 0);
 	for (i = 0; expected[i] && arguments[i]; i++)
 		assert_string_equal(arguments[i], expected[i]);
 	assert_null(expected[i]);
@@ -158,6 +158,69 @@ static void values_out_of_range(void **state)
 }
 
 /* Every setting: what is right, and what is wrong. */
+static void input_devices_are_named_in_order(void **state)
+{
+	struct config config;
+
+	assert_int_equal(config_parse(&config, "test.conf",
+			     "[guest a]\ninput = touch, keyboard\n[guest b]\nrefresh = 50\n"),
+	    0);
+	assert_int_equal(config_input_kind(&config, "a", 0), SEAT_INPUT_TOUCH);
+	assert_int_equal(config_input_kind(&config, "a", 1), SEAT_INPUT_KEYBOARD);
+	assert_int_equal(config_input_kind(&config, "a", 2), SEAT_INPUT_KINDS);
+	assert_int_equal(config_input_kind(&config, "a", 4000000000), SEAT_INPUT_KINDS);
+	assert_int_equal(config_input_kind(&config, "b", 0), SEAT_INPUT_KEYBOARD);
+	assert_int_equal(config_input_kind(&config, NULL, 1), SEAT_INPUT_POINTER);
+	assert_int_equal(config_input_kind(&config, NULL, 5), SEAT_INPUT_SWITCH);
+	assert_int_equal(config_input_kind(&config, NULL, 6), SEAT_INPUT_KINDS);
+	config_finish(&config);
+}
+
+static void an_input_worker_has_few_options(void **state)
+{
+	struct config config;
+	char **arguments;
+
+	assert_int_equal(config_parse(&config, "test.conf",
+			     "[default]\nmode = 800x600\nsandbox = strict\ninput = mouse\n"
+			     "display = seat\nlog-level = debug\nlimit-files = 7\n"),
+	    0);
+	assert_int_equal(config_arguments(&config, NULL, CONFIG_INPUT, &arguments), 0);
+	assert_string_equal(arguments[0], "--sandbox=strict");
+	assert_string_equal(arguments[1], "--log-level=debug");
+	assert_null(arguments[2]);
+	config_arguments_free(arguments);
+	config_finish(&config);
+}
+
+static void png_files_are_of_a_headless_display(void **state)
+{
+	static const struct {
+		const char *text;
+		enum config_display display;
+		bool files;
+	} cases[] = {
+		{ "", CONFIG_DISPLAY_AUTO, false },
+		{ "display = auto\npng-dir = /x\n", CONFIG_DISPLAY_HEADLESS, true },
+		{ "display = headless\npng-dir = /x\n", CONFIG_DISPLAY_HEADLESS, true },
+		{ "display = seat\npng-dir = /x\n", CONFIG_DISPLAY_SEAT, false },
+		{ "display = seat\n", CONFIG_DISPLAY_SEAT, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config config;
+		char text[128], **arguments;
+
+		snprintf(text, sizeof(text), "[default]\n%s", cases[i].text);
+		assert_int_equal(config_parse(&config, "test.conf", text), 0);
+		assert_int_equal(config_display(&config, NULL), cases[i].display);
+		assert_int_equal(config_arguments(&config, NULL, CONFIG_GPU, &arguments), 0);
+		assert_int_equal(arguments[0] != NULL, cases[i].files);
+		config_arguments_free(arguments);
+		config_finish(&config);
+	}
+}
+
 static void each_setting_is_checked(void **state)
 {
 	static const struct {
@@ -179,6 +242,11 @@ static void each_setting_is_checked(void **state)
 		    { "none", "virgl", "virgl2", "virgl, virgl2", "venus,drm,cross-domain" },
 		    { "virgl3", "virgl,", ",virgl", "virgl virgl2", "Venus", "gfxstream" } },
 		{ "png-dir", { "/var/lib" }, { "lib" } },
+		{ "display", { "auto", "headless", "seat" }, { "frontend", "Seat", "auto,seat" } },
+		{ "input",
+		    { "keyboard", "touch, keyboard", "switch,tablet,mouse,touch,pointer,keyboard" },
+		    { "", "mice", "mouse,", ",mouse", "mouse,mouse", "mouse keyboard", "gpu",
+			"keyboardkeyboardkeyboard" } },
 		{ "limit-resources", { "0", "4294967295" },
 		    { "4294967296", "1K", "-1", "x", "off" } },
 		{ "limit-contexts", { "0", "4294967295" }, { "4294967296", "1K" } },
@@ -393,12 +461,16 @@ static void changes_are_found(void **state)
 	assert_int_equal(config_compare(&a, &a, "a", true, names, sizeof(names)), 0);
 	assert_string_equal(names, "");
 	/* The fingerprint is of the second kind alone */
-	assert_true(config_fingerprint(&a, "a") != config_fingerprint(&b, "a"));
-	assert_true(config_fingerprint(&a, "x") != config_fingerprint(&b, "x"));
-	assert_true(config_fingerprint(&a, "x") == config_fingerprint(&a, NULL));
+	assert_true(
+	    config_fingerprint(&a, "a", CONFIG_GPU) != config_fingerprint(&b, "a", CONFIG_GPU));
+	assert_true(
+	    config_fingerprint(&a, "x", CONFIG_GPU) != config_fingerprint(&b, "x", CONFIG_GPU));
+	assert_true(
+	    config_fingerprint(&a, "x", CONFIG_GPU) == config_fingerprint(&a, NULL, CONFIG_GPU));
 	config_finish(&b);
 	assert_int_equal(config_parse(&b, "b", "[default]\nmode = 800x600\nlimit-fences = 7\n"), 0);
-	assert_true(config_fingerprint(&a, "x") == config_fingerprint(&b, "x"));
+	assert_true(
+	    config_fingerprint(&a, "x", CONFIG_GPU) == config_fingerprint(&b, "x", CONFIG_GPU));
 	config_finish(&a);
 	config_finish(&b);
 }
@@ -477,6 +549,9 @@ int main(void)
 		cmocka_unit_test(errors_name_their_line),
 		cmocka_unit_test(every_error_is_reported),
 		cmocka_unit_test(values_out_of_range),
+		cmocka_unit_test(input_devices_are_named_in_order),
+		cmocka_unit_test(an_input_worker_has_few_options),
+		cmocka_unit_test(png_files_are_of_a_headless_display),
 		cmocka_unit_test(each_setting_is_checked),
 		cmocka_unit_test(a_policy_without_settings_is_the_default),
 		cmocka_unit_test(limits_are_those_of_the_worker),

@@ -21,6 +21,7 @@ static struct guest_device_status healthy(void)
 	return (struct guest_device_status){
 		.guest = "clock",
 		.domid = 2,
+		.noun = "GPU",
 		.state = DEVICE_SERVING,
 		.running = true,
 		.known = true,

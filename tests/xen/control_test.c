@@ -351,7 +351,7 @@ static void a_guest_gets_a_new_worker(void **state)
 	assert_served(rig, 0, 0x11);
 	pid = fake_gntdev->worker_pid;
 	assert_int_equal(run_command(rig, ctl_reset, other, output, sizeof(output)), 1);
-	assert_string_equal(output, "gpudomctl: guest clock has no such GPU\n");
+	assert_string_equal(output, "gpudomctl: guest clock has no device 1\n");
 	assert_int_equal(run_command(rig, ctl_reset, reset, output, sizeof(output)), 0);
 	assert_memory_equal(output, "guest clock gets a new worker: ", 31);
 	WAIT_FOR(rig, fake_gntdev->worker_pid != pid && daemon_served(rig->gpu_daemon) == 1);

@@ -53,7 +53,7 @@ static void keys_that_make_no_sense(void **state)
 
 static void devices_of_others_are_left_alone(void **state)
 {
-	static const char *const types[] = { "virtio,device12", "virtio,device2", "virtio,device",
+	static const char *const types[] = { "virtio,device11", "virtio,device2", "virtio,device",
 		"virtio", "virtio,device10x", "virtio,device00010", "VIRTIO,DEVICE10", "" };
 	struct rig *rig = *state;
 

@@ -55,6 +55,8 @@
 
 static char *self; /* this program */
 static const struct guest_memory_impl *worker_memory_impl;
+static uint64_t rig_base = BASE; /* of the device that the driver's functions are about */
+static unsigned rig_queue_max = 1024, rig_irq = IRQ;
 
 /* ---------------------------------------------------------------- the worker */
 
@@ -273,12 +275,33 @@ static inline uint64_t worker_get_fewer_features(struct virtio_device *device)
 	return FAKE_FEATURES & ~UINT64_C(4);
 }
 
-static inline int worker_main(int fd, int control_fd, bool fewer_features)
+/* Says a word into its socket to the seat, and passes on what comes from there. */
+static inline int worker_seat_readable(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	char text[64];
+	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+
+	if (n <= 0 || send(fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
+		sd_event_source_disable_unref(source);
+	return 0;
+}
+
+static inline void worker_set_seat(void *data, int fd)
+{
+	sd_event_source *source;
+
+	if (sd_event_add_io(data, &source, fd, EPOLLIN, worker_seat_readable, NULL) < 0)
+		abort();
+	sd_event_source_set_io_fd_own(source, true);
+}
+
+static inline int worker_main(int fd, int control_fd, const char *what, bool fewer_features)
 {
 	struct trace trace = { 0 };
 	struct worker_control control;
-	struct worker_control_options control_options = { .trace = &trace,
-		.set_limits = worker_set_limits };
+	struct worker_control_options control_options = {
+		.trace = &trace, .set_limits = worker_set_limits, .set_seat = worker_set_seat
+	};
 	struct fake_device fake;
 	struct virtio_device_impl impl;
 	struct vhost_user *user;
@@ -293,6 +316,8 @@ static inline int worker_main(int fd, int control_fd, bool fewer_features)
 		raise(SIGSTOP);
 	options.memory_data = worker_divide();
 	fake_device_init(&fake);
+	if (what)
+		snprintf((char *)fake.config, sizeof(fake.config), "%s", what);
 	impl = *fake.device.impl;
 	impl.ledger_size = 64;
 	impl.set_ledger = worker_set_ledger;
@@ -307,7 +332,7 @@ static inline int worker_main(int fd, int control_fd, bool fewer_features)
 	fake.device.impl = &impl;
 	fake.device.trace = &trace;
 	sd_event_new(&options.event);
-	control_options.event = options.event;
+	control_options.event = control_options.data = options.event;
 	if (worker_control_init(&control, &control_options, control_fd) < 0)
 		return EXIT_FAILURE;
 	options.data = options.event;
@@ -454,7 +479,7 @@ static inline uint64_t rd_as(struct rig *rig, unsigned vcpu, uint32_t offset, ui
 {
 	uint64_t value;
 
-	assert_true(fake_xen_access(FAKE_XEN_GUEST, vcpu, false, BASE + offset, size, 0));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, vcpu, false, rig_base + offset, size, 0));
 	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, vcpu, &value));
 	return value;
 }
@@ -468,7 +493,7 @@ static inline void wr(struct rig *rig, uint32_t offset, uint32_t value)
 {
 	uint64_t ignored;
 
-	assert_true(fake_xen_access(FAKE_XEN_GUEST, 0, true, BASE + offset, 4, value));
+	assert_true(fake_xen_access(FAKE_XEN_GUEST, 0, true, rig_base + offset, 4, value));
 	WAIT_FOR(rig, fake_xen_answered(FAKE_XEN_GUEST, 0, &ignored));
 }
 
@@ -493,7 +518,7 @@ static inline void bring_up(struct rig *rig)
 		uint64_t used = grant_ring_bus(i, PAGE_USED, 0);
 
 		wr(rig, VIRTIO_MMIO_QUEUE_SEL, i);
-		assert_int_equal(rd(rig, VIRTIO_MMIO_QUEUE_NUM_MAX), 1024);
+		assert_int_equal(rd(rig, VIRTIO_MMIO_QUEUE_NUM_MAX), rig_queue_max);
 		wr(rig, VIRTIO_MMIO_QUEUE_NUM, GRANT_RING_SIZE);
 		wr(rig, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)ring);
 		wr(rig, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(ring >> 32));
@@ -511,7 +536,7 @@ static inline void bring_up(struct rig *rig)
 static inline void assert_served(struct rig *rig, unsigned queue, uint8_t fill)
 {
 	uint16_t used = grant_ring_used(queue);
-	struct fake_line *line = fake_line(FAKE_XEN_GUEST, IRQ);
+	struct fake_line *line = fake_line(FAKE_XEN_GUEST, rig_irq);
 	unsigned raised = line->raised;
 
 	grant_ring_add(queue, fill);
@@ -565,15 +590,18 @@ static inline bool daemon_rig_main(int argc, char **argv, int *result)
 
 	if (argc > 1 && strncmp(argv[1], "--fd=", 5) == 0) {
 		int control_fd = -1;
+		const char *what = NULL;
 		bool fewer_features = false;
 
 		for (int i = 2; i < argc; i++)
 			fewer_features |= !strcmp(argv[i], "--capsets=none");
 		for (int i = 2; i < argc; i++)
-			if (strncmp(argv[i], "--control-fd=", 13) == 0)
+			if (strncmp(argv[i], "--device=", 9) == 0)
+				what = argv[i] + 9;
+			else if (strncmp(argv[i], "--control-fd=", 13) == 0)
 				control_fd = (int)strtol(argv[i] + 13, NULL, 10);
-		*result =
-		    worker_main((int)strtol(argv[1] + 5, NULL, 10), control_fd, fewer_features);
+		*result = worker_main(
+		    (int)strtol(argv[1] + 5, NULL, 10), control_fd, what, fewer_features);
 		return true;
 	}
 	self = realpath("/proc/self/exe", NULL);
