@@ -8,11 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/damage.h"
 #include "backend/display_socket_private.h"
+#include "backend/edid_read.h"
 
 #define MODE_SIZE_MAX 16384
-#define REFRESH_MAX 1000000 /* millihertz */
 
 static struct display_socket *socket_from_display(struct display *display)
 {
@@ -61,25 +60,33 @@ static void socket_close(struct display_socket *s)
 		close(s->out_fd);
 	s->out_fd = -1;
 	s->out_size = s->in_size = 0;
+	while (s->in_fd_count)
+		close(s->in_fds[--s->in_fd_count]);
 	s->features_due = s->negotiated = false;
 	s->info_due = s->info_pending = false;
 	s->edids_due = s->edids_pending = s->updates_pending = 0;
-	/* Nobody is left to wait for. */
+	/* Nobody is left to wait for. @serial is that of the last flush. */
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++) {
 		struct socket_output *output = &s->outputs[i];
-		const bool owed = output->owed || (output->in_flight && output->flight_owed);
+		bool owed = output->owed || (output->in_flight && output->flight_owed);
 
+		for (unsigned f = 0; f < output->seat.flight_count; f++)
+			owed |= output->seat.flights[f].owed;
+		output->seat.flight_count = 0;
 		output->owed = output->in_flight = output->resend = false;
 		if (owed)
 			socket_shown(s, i, output->serial);
 	}
+	seat_reset(s);
 	if (asked)
 		socket_modes_changed(s);
 }
 
 static void socket_fail(struct display_socket *s, const char *why)
 {
-	log_warning("the front end's display is gone: %s", why);
+	log_warning("the %s is gone: %s",
+	    s->features & GPU_MESSAGE_F_SEAT ? "connection to the seat" : "front end's display",
+	    why);
 	socket_close(s);
 }
 
@@ -166,7 +173,7 @@ static int socket_take_features(struct display_socket *s, const uint8_t *payload
 	if (size != sizeof(features) || s->negotiated || s->out_size)
 		return -EPROTO;
 	memcpy(&features, payload, sizeof(features));
-	s->features = features & (GPU_MESSAGE_F_EDID | GPU_MESSAGE_F_DMABUF2);
+	s->features = features & (GPU_MESSAGE_F_EDID | GPU_MESSAGE_F_DMABUF2 | GPU_MESSAGE_F_SEAT);
 	s->negotiated = true;
 	if (!socket_compose_copy(
 		s, GPU_MESSAGE_SET_PROTOCOL_FEATURES, &s->features, sizeof(s->features)))
@@ -174,69 +181,117 @@ static int socket_take_features(struct display_socket *s, const uint8_t *payload
 	return 0;
 }
 
+/* Asks for the EDIDs of all outputs that are on. */
+static void socket_ask_edids(struct display_socket *s)
+{
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		if (s->modes[i].enabled && s->features & GPU_MESSAGE_F_EDID)
+			s->edids_due |= UINT32_C(1) << i;
+}
+
+void socket_ask_all(struct display_socket *s)
+{
+	s->info_due = true;
+	socket_ask_edids(s);
+}
+
+static bool socket_is_asking(const struct display_socket *s)
+{
+	return s->info_due || s->info_pending || s->edids_due || s->edids_pending;
+}
+
+/* What the EDID has said goes on being so for an output that is as it was. */
+static struct display_mode socket_read_mode(
+    const struct virtio_gpu_display_one *one, const struct display_mode *before)
+{
+	struct display_mode mode = {
+		.enabled = one->enabled && one->r.width && one->r.height,
+		.x = one->r.x,
+		.y = one->r.y,
+		.width = at_most(one->r.width, MODE_SIZE_MAX),
+		.height = at_most(one->r.height, MODE_SIZE_MAX),
+		.refresh = 60000,
+	};
+
+	if (mode.enabled && before->enabled && mode.width == before->width &&
+	    mode.height == before->height) {
+		mode.refresh = before->refresh;
+		mode.width_mm = before->width_mm;
+		mode.height_mm = before->height_mm;
+		mode.edid = before->edid;
+	}
+	return mode;
+}
+
 static int socket_take_info(struct display_socket *s, const uint8_t *payload, size_t size)
 {
 	struct virtio_gpu_resp_display_info info;
-	uint32_t due = 0;
+	uint32_t on = 0, changed = 0;
 
 	if (size != sizeof(info) || !s->info_pending)
 		return -EPROTO;
 	memcpy(&info, payload, sizeof(info));
 	s->info_pending = false;
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++) {
-		const struct virtio_gpu_display_one *one = &info.pmodes[i];
+		const struct display_mode before = s->modes[i];
 
-		s->modes[i] = (struct display_mode){
-			.enabled = one->enabled && one->r.width && one->r.height,
-			.x = one->r.x,
-			.y = one->r.y,
-			.width = at_most(one->r.width, MODE_SIZE_MAX),
-			.height = at_most(one->r.height, MODE_SIZE_MAX),
-			.refresh = 60000,
-		};
-		if (s->modes[i].enabled && s->features & GPU_MESSAGE_F_EDID)
-			due |= UINT32_C(1) << i;
+		s->modes[i] = socket_read_mode(&info.pmodes[i], &before);
+		if (!s->modes[i].enabled || !(s->features & GPU_MESSAGE_F_EDID))
+			continue;
+		on |= UINT32_C(1) << i;
+		if (!before.enabled || before.width != s->modes[i].width ||
+		    before.height != s->modes[i].height || !s->informed)
+			changed |= UINT32_C(1) << i;
 	}
+	s->informed = true;
 	for (unsigned i = 0; i < s->edids_pending; i++)
-		due &= ~(UINT32_C(1) << s->edid_scanouts[i]);
-	s->edids_due = due;
-	if (!s->edids_due && !s->edids_pending)
+		on &= ~(UINT32_C(1) << s->edid_scanouts[i]);
+	s->edids_due = (s->edids_due | changed) & on;
+	if (!socket_is_asking(s))
 		socket_modes_changed(s);
 	return 0;
 }
 
-/* The window's physical size and rate, from the first detailed timing (VESA E-EDID, 3.10.2). The
- * guest gets an EDID of the device's making. */
-static void socket_read_edid(struct display_mode *mode, const uint8_t *edid)
+/* The seat's is a real monitor's, which the guest gets as it is. Of a window, size and rate are
+ * enough: the guest gets an EDID of the device's making. */
+static void socket_keep_edid(
+    struct display_socket *s, unsigned scanout, const struct virtio_gpu_resp_edid *edid)
 {
-	static const uint8_t magic[8] = { 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00 };
-	const uint8_t *d = edid + 54;
-	const uint32_t clock = (uint32_t)d[0] | (uint32_t)d[1] << 8; /* 10 kHz */
-	const uint32_t total_x = d[2] + d[3] + ((d[4] & 0xf0u) << 4) + ((d[4] & 0x0fu) << 8);
-	const uint32_t total_y = d[5] + d[6] + ((d[7] & 0xf0u) << 4) + ((d[7] & 0x0fu) << 8);
-	uint64_t refresh;
+	struct socket_edid *kept = &s->edids[scanout];
+	const uint32_t size = at_most(edid->size, sizeof(kept->bytes));
+	const uint32_t good =
+	    s->features & GPU_MESSAGE_F_SEAT && edid_is_good(edid->edid, size) ? size : 0;
 
-	if (memcmp(edid, magic, sizeof(magic)) != 0 || !clock || !total_x || !total_y)
+	if (good == kept->size && memcmp(kept->bytes, edid->edid, good) == 0) {
+		s->modes[scanout].edid = good ? kept->number : 0;
 		return;
-	refresh = (uint64_t)clock * 10000000 / ((uint64_t)total_x * total_y);
-	if (refresh && refresh <= REFRESH_MAX)
-		mode->refresh = (uint32_t)refresh;
-	mode->width_mm = d[12] + ((d[14] & 0xf0u) << 4);
-	mode->height_mm = d[13] + ((d[14] & 0x0fu) << 8);
+	}
+	memcpy(kept->bytes, edid->edid, good);
+	kept->size = good;
+	kept->number = ++s->edid_number;
+	s->modes[scanout].edid = good ? kept->number : 0;
 }
 
 static int socket_take_edid(struct display_socket *s, const uint8_t *payload, size_t size)
 {
+	const unsigned scanout = s->edid_scanouts[0];
+	struct display_mode *mode = &s->modes[scanout];
+	struct edid_mode said = { .refresh = mode->refresh };
 	struct virtio_gpu_resp_edid edid;
 
 	if (size != sizeof(edid) || !s->edids_pending)
 		return -EPROTO;
 	memcpy(&edid, payload, sizeof(edid));
-	if (edid.size >= 128)
-		socket_read_edid(&s->modes[s->edid_scanouts[0]], edid.edid);
+	if (edid.size >= EDID_BLOCK_SIZE) {
+		edid_read_mode(edid.edid, &said);
+		mode->refresh = said.refresh;
+		mode->width_mm = said.width_mm;
+		mode->height_mm = said.height_mm;
+	}
+	socket_keep_edid(s, scanout, &edid);
 	s->edids_pending--;
 	memmove(s->edid_scanouts, s->edid_scanouts + 1, s->edids_pending * sizeof(unsigned));
-	if (!s->edids_due && !s->edids_pending && !s->info_due && !s->info_pending)
+	if (!socket_is_asking(s))
 		socket_modes_changed(s);
 	return 0;
 }
@@ -254,10 +309,17 @@ static int socket_take_update(struct display_socket *s)
 	return 0;
 }
 
-static int socket_take(
-    struct display_socket *s, uint32_t request, const uint8_t *payload, size_t size)
+static int socket_take(struct display_socket *s, const struct gpu_message_header *header,
+    const uint8_t *payload, size_t size)
 {
-	switch (request) {
+	const bool answer = header->flags & GPU_MESSAGE_FLAG_REPLY;
+	int r = seat_take(s, header->request, answer, payload, size);
+
+	if (r != -ENOENT)
+		return r;
+	if (!answer)
+		return -EPROTO;
+	switch (header->request) {
 	case GPU_MESSAGE_GET_PROTOCOL_FEATURES:
 		return socket_take_features(s, payload, size);
 	case GPU_MESSAGE_GET_DISPLAY_INFO:
@@ -280,12 +342,11 @@ static int socket_parse(struct display_socket *s)
 
 	while (r == 0 && s->in_size - used >= sizeof(header)) {
 		memcpy(&header, s->in + used, sizeof(header));
-		if (header.size > sizeof(s->in) - sizeof(header) ||
-		    !(header.flags & GPU_MESSAGE_FLAG_REPLY))
+		if (header.size > sizeof(s->in) - sizeof(header))
 			return -EPROTO;
 		if (s->in_size - used - sizeof(header) < header.size)
 			break;
-		r = socket_take(s, header.request, s->in + used + sizeof(header), header.size);
+		r = socket_take(s, &header, s->in + used + sizeof(header), header.size);
 		if (s->fd < 0)
 			return 0; /* closed from within a callback */
 		used += sizeof(header) + header.size;
@@ -295,6 +356,56 @@ static int socket_parse(struct display_socket *s)
 	return r;
 }
 
+int socket_take_fd(struct display_socket *s)
+{
+	int fd;
+
+	if (!s->in_fd_count)
+		return -1;
+	fd = s->in_fds[0];
+	s->in_fd_count--;
+	memmove(s->in_fds, s->in_fds + 1, s->in_fd_count * sizeof(int));
+	return fd;
+}
+
+static void socket_keep_fds(struct display_socket *s, struct msghdr *message)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		const size_t size = c->cmsg_len - CMSG_LEN(0);
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i + sizeof(fd) <= size; i += sizeof(fd)) {
+			memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
+			if (s->in_fd_count < SOCKET_FDS_MAX)
+				s->in_fds[s->in_fd_count++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t socket_receive(struct display_socket *s)
+{
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(SOCKET_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = { s->in + s->in_size, sizeof(s->in) - s->in_size };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	const ssize_t n = recvmsg(s->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n > 0)
+		socket_keep_fds(s, &message);
+	return n;
+}
+
 static int socket_on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct display_socket *s = data;
@@ -302,7 +413,7 @@ static int socket_on_io(sd_event_source *source, int fd, uint32_t events, void *
 	int r;
 
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		n = recv(fd, s->in + s->in_size, sizeof(s->in) - s->in_size, MSG_DONTWAIT);
+		n = socket_receive(s);
 		if (n == 0 || (n < 0 && errno == ECONNRESET)) {
 			socket_close(s); /* the front end ends it: no news */
 			return 0;
@@ -339,6 +450,8 @@ int display_socket_set_fd(struct display *display, int fd)
 	sd_event_source_set_description(s->io, "display-socket");
 	s->fd = fd;
 	s->features_due = s->info_due = true;
+	s->informed = false;
+	s->features = 0;
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++) {
 		struct socket_output *output = &s->outputs[i];
 
@@ -356,23 +469,32 @@ int display_socket_set_fd(struct display *display, int fd)
 
 /* ---------------------------------------------------------------- the display */
 
-static bool socket_get_modes(
-    struct display *display, struct display_mode modes[DISPLAY_SCANOUTS_MAX], bool refresh)
+static bool socket_get_modes(struct display *display,
+    struct display_mode modes[DISPLAY_SCANOUTS_MAX], enum display_refresh refresh)
 {
 	struct display_socket *s = socket_from_display(display);
 
-	if (s->fd >= 0 && refresh && !s->info_pending && !s->edids_due && !s->edids_pending) {
-		s->info_due = true;
+	if (s->fd >= 0 && refresh != DISPLAY_KNOWN) {
+		if (!s->info_pending)
+			s->info_due = true;
 		/* With it go the questions that its answer will most likely lead to: one trip. */
-		for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
-			if (s->modes[i].enabled && s->features & GPU_MESSAGE_F_EDID)
-				s->edids_due |= UINT32_C(1) << i;
+		if (refresh == DISPLAY_ASK_EDIDS && !s->edids_due && !s->edids_pending)
+			socket_ask_edids(s);
 		socket_write(s);
 	}
-	if (s->fd >= 0 && (s->info_due || s->info_pending || s->edids_due || s->edids_pending))
+	if (s->fd >= 0 && socket_is_asking(s))
 		return false;
 	memcpy(modes, s->modes, sizeof(s->modes));
 	return true;
+}
+
+static size_t socket_get_edid(
+    struct display *display, unsigned scanout, uint8_t edid[DISPLAY_EDID_MAX])
+{
+	const struct socket_edid *kept = &socket_from_display(display)->edids[scanout];
+
+	memcpy(edid, kept->bytes, kept->size);
+	return kept->size;
 }
 
 static void socket_set_source(
@@ -381,10 +503,15 @@ static void socket_set_source(
 	struct display_socket *s = socket_from_display(display);
 	struct socket_output *output = &s->outputs[scanout];
 
+	/* What there was no memory for may fit now. */
+	if (source && output->source &&
+	    (source->width != output->source->width || source->height != output->source->height))
+		output->seat.inlined = output->seat.full = false;
 	output->source = source;
 	output->scanout_due = true;
 	output->damage = source ? (struct display_rect){ 0, 0, source->width, source->height }
 				: (struct display_rect){ 0 };
+	seat_note_source(s, scanout);
 	socket_write(s);
 }
 
@@ -395,6 +522,7 @@ static void socket_flush(
 	struct socket_output *output = &s->outputs[scanout];
 
 	damage_add(&output->damage, damage);
+	seat_note_damage(s, scanout, damage);
 	output->serial = serial;
 	if (s->fd < 0) {
 		socket_shown(s, scanout, serial);
@@ -402,6 +530,31 @@ static void socket_flush(
 	}
 	output->owed = true;
 	socket_write(s);
+}
+
+static void socket_forget(struct display *display, uint64_t buffer)
+{
+	struct display_socket *s = socket_from_display(display);
+
+	for (unsigned i = 0; i < SEAT_BUFFERS_MAX; i++)
+		if (s->buffers[i].imported && s->buffers[i].number == buffer)
+			seat_buffer_drop(&s->buffers[i]);
+	socket_write(s);
+}
+
+static enum display_path socket_get_path(struct display *display, unsigned scanout, int *reason)
+{
+	const struct display_socket *s = socket_from_display(display);
+	const struct socket_output *output = &s->outputs[scanout];
+
+	*reason = 0;
+	if (s->fd < 0 || !output->source)
+		return DISPLAY_PATH_NONE;
+	if (s->features & GPU_MESSAGE_F_SEAT) {
+		*reason = output->seat.reason;
+		return output->seat.path;
+	}
+	return output->told_dmabuf ? DISPLAY_PATH_ZERO_COPY : DISPLAY_PATH_INLINE;
 }
 
 static void socket_set_cursor(struct display *display, unsigned scanout,
@@ -444,8 +597,11 @@ static void socket_destroy(struct display *display)
 static const struct display_impl socket_impl = {
 	.destroy = socket_destroy,
 	.get_modes = socket_get_modes,
+	.get_edid = socket_get_edid,
 	.set_source = socket_set_source,
 	.flush = socket_flush,
+	.forget = socket_forget,
+	.get_path = socket_get_path,
 	.set_cursor = socket_set_cursor,
 	.move_cursor = socket_move_cursor,
 };

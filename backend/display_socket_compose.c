@@ -5,13 +5,11 @@
 #include <unistd.h>
 
 #include "backend/checked.h"
-#include "backend/damage.h"
 #include "backend/display_socket_private.h"
 
 #define PIXEL_SIZE 4
 
-/* Room for a message with @size bytes of payload, which is returned. */
-static void *socket_compose(struct display_socket *s, uint32_t request, uint32_t size)
+void *socket_compose(struct display_socket *s, uint32_t request, uint32_t size)
 {
 	const struct gpu_message_header header = { .request = request, .size = size };
 	const size_t total = sizeof(header) + size;
@@ -50,7 +48,7 @@ static bool socket_compose_question(struct display_socket *s)
 	}
 	if (!s->negotiated)
 		return false;
-	if (s->info_due) {
+	if (s->info_due && !s->info_pending) {
 		s->info_due = false;
 		s->info_pending = true;
 		return socket_compose_copy(s, GPU_MESSAGE_GET_DISPLAY_INFO, NULL, 0);
@@ -124,7 +122,7 @@ static bool socket_compose_scanout(struct display_socket *s, unsigned scanout)
 	const struct gpu_message_dmabuf none = { .scanout = scanout };
 
 	output->scanout_due = false;
-	if (source && socket_compose_dmabuf(s, scanout))
+	if (source && !(s->features & GPU_MESSAGE_F_SEAT) && socket_compose_dmabuf(s, scanout))
 		return true;
 	if (!source && output->told_dmabuf) {
 		output->told_dmabuf = false;
@@ -205,6 +203,7 @@ static bool socket_compose_frame(struct display_socket *s, unsigned scanout)
 	output->flight_owed = output->owed;
 	output->flight_serial = output->serial;
 	output->owed = output->resend = false;
+	output->seat.damage.count = 0;
 	if (!output->told_dmabuf)
 		r = socket_compose_pixels(s, scanout, &damage);
 	else if (!socket_compose_copy(s, GPU_MESSAGE_DMABUF_UPDATE, &update, sizeof(update)))
@@ -223,6 +222,12 @@ static bool socket_compose_output(struct display_socket *s, unsigned scanout)
 {
 	struct socket_output *output = &s->outputs[scanout];
 
+	if (socket_has_seat(s, scanout)) {
+		if ((output->cursor_due || output->position_due) &&
+		    socket_compose_cursor(s, scanout))
+			return true;
+		return seat_compose_output(s, scanout);
+	}
 	/* The window's shape changes when the last frame in the old one has arrived. */
 	if (output->scanout_due && !output->in_flight && socket_compose_scanout(s, scanout))
 		return true;
@@ -243,7 +248,7 @@ static bool socket_compose_output(struct display_socket *s, unsigned scanout)
 
 bool socket_compose_next(struct display_socket *s)
 {
-	if (socket_compose_question(s))
+	if (socket_compose_question(s) || seat_compose_free(s))
 		return true;
 	for (unsigned i = 0; s->negotiated && i < DISPLAY_SCANOUTS_MAX; i++) {
 		const unsigned scanout = (s->next_output + i) % DISPLAY_SCANOUTS_MAX;

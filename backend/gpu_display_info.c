@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/edid.h"
+#include "backend/edid_read.h"
 #include "backend/gpu_internal.h"
 
 static uint32_t display_info_respond(struct gpu *gpu, struct gpu_command *command)
@@ -28,10 +28,41 @@ static uint32_t display_info_respond(struct gpu *gpu, struct gpu_command *comman
 	return VIRTIO_GPU_RESP_OK_DISPLAY_INFO;
 }
 
+static bool is_set(const struct edid_identity *identity)
+{
+	static const struct edid_identity none;
+
+	return memcmp(identity, &none, sizeof(none)) != 0;
+}
+
+/* The real monitor's, as it is where it says the mode that the output has (Linux takes no other one
+ * for the preferred). One of our making says whose it is, unless the configuration does. */
+static size_t edid_fill(struct gpu *gpu, uint32_t scanout, struct edid_mode *mode, uint8_t *to)
+{
+	const struct display_impl *display = gpu->display->impl;
+	struct edid_identity identity = gpu->edid;
+	struct edid_mode real = { 0 };
+	uint8_t edid[DISPLAY_EDID_MAX];
+	size_t size = 0;
+
+	if (gpu->modes[scanout].edid && display->get_edid && !is_set(&gpu->edid))
+		size = display->get_edid(gpu->display, scanout, edid);
+	if (size) {
+		edid_read_mode(edid, &real);
+		if (real.width == mode->width && real.height == mode->height) {
+			memcpy(to, edid, size);
+			return size;
+		}
+		edid_read_identity(edid, &identity);
+		mode->serial = 1; /* the monitor's own */
+	}
+	return edid_make(mode, &identity, to);
+}
+
 static uint32_t edid_respond(struct gpu *gpu, struct gpu_command *command, uint32_t scanout)
 {
 	const struct display_mode *mode = &gpu->modes[scanout];
-	const struct edid_mode edid_mode = {
+	struct edid_mode edid_mode = {
 		.width = mode->width,
 		.height = mode->height,
 		.refresh = mode->refresh,
@@ -44,7 +75,7 @@ static uint32_t edid_respond(struct gpu *gpu, struct gpu_command *command, uint3
 
 	if (!response)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	response->size = (uint32_t)edid_make(&edid_mode, &gpu->edid, response->edid);
+	response->size = (uint32_t)edid_fill(gpu, scanout, &edid_mode, response->edid);
 	return VIRTIO_GPU_RESP_OK_EDID;
 }
 
@@ -85,7 +116,7 @@ uint32_t gpu_get_display_info(struct gpu *gpu, struct gpu_command *command)
 {
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX] = { 0 };
 
-	if (!gpu->display->impl->get_modes(gpu->display, modes, true))
+	if (!gpu->display->impl->get_modes(gpu->display, modes, DISPLAY_ASK_MODES))
 		return park(gpu, command, 0);
 	memcpy(gpu->modes, modes, sizeof(modes));
 	gpu_telemetry_modes(gpu);
@@ -100,7 +131,7 @@ uint32_t gpu_get_edid(struct gpu *gpu, struct gpu_command *command)
 	if (request->scanout >= gpu->scanout_count)
 		return gpu_command_refuse(gpu, command, VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
 		    "scan-out %u; there are %u", request->scanout, gpu->scanout_count);
-	if (!gpu->display->impl->get_modes(gpu->display, modes, true))
+	if (!gpu->display->impl->get_modes(gpu->display, modes, DISPLAY_ASK_EDIDS))
 		return park(gpu, command, request->scanout);
 	memcpy(gpu->modes, modes, sizeof(modes));
 	gpu_telemetry_modes(gpu);
@@ -112,7 +143,8 @@ static bool modes_equal(const struct display_mode *a, const struct display_mode 
 	for (; count > 0; a++, b++, count--) {
 		if (a->enabled != b->enabled || a->x != b->x || a->y != b->y ||
 		    a->width != b->width || a->height != b->height || a->refresh != b->refresh ||
-		    a->width_mm != b->width_mm || a->height_mm != b->height_mm)
+		    a->width_mm != b->width_mm || a->height_mm != b->height_mm ||
+		    a->edid != b->edid)
 			return false;
 	}
 	return true;
@@ -125,7 +157,7 @@ void gpu_modes_changed(void *data)
 	bool changed, told = false;
 	struct gpu_parked *parked;
 
-	if (!gpu->display->impl->get_modes(gpu->display, modes, false))
+	if (!gpu->display->impl->get_modes(gpu->display, modes, DISPLAY_KNOWN))
 		return;
 	changed = !modes_equal(gpu->modes, modes, gpu->scanout_count);
 	memcpy(gpu->modes, modes, sizeof(modes));

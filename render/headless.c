@@ -153,8 +153,8 @@ static void headless_show_cursor(struct headless_output *output)
 	    cursor->visible ? &cursor->image : NULL, cursor->x, cursor->y);
 }
 
-static bool headless_get_modes(
-    struct display *display, struct display_mode modes[DISPLAY_SCANOUTS_MAX], bool refresh)
+static bool headless_get_modes(struct display *display,
+    struct display_mode modes[DISPLAY_SCANOUTS_MAX], enum display_refresh refresh)
 {
 	memcpy(modes, headless_from_display(display)->modes, sizeof(*modes) * DISPLAY_SCANOUTS_MAX);
 	return true;

@@ -72,7 +72,8 @@ static int picture_export(
 	return 0;
 }
 
-static const struct display_source_impl picture_impl = { picture_read, picture_export };
+static const struct display_source_impl picture_impl = { .read = picture_read,
+	.export_dmabuf = picture_export };
 
 static void on_shown(void *data, unsigned scanout, uint64_t serial)
 {
@@ -91,7 +92,7 @@ static void on_modes_changed(void *data)
 static void picture_init(struct picture *p, uint32_t width, uint32_t height)
 {
 	free(p->pixels);
-	*p = (struct picture){ .base = { &picture_impl, width, height },
+	*p = (struct picture){ .base = { .impl = &picture_impl, .width = width, .height = height },
 		.dmabuf = -1,
 		.pixels = malloc((size_t)width * height * 4) };
 	for (uint32_t i = 0; i < width * height; i++)
@@ -171,16 +172,16 @@ static void it_asks_for_features_modes_and_edids(void **state)
 	f->front.scanouts = 2;
 	f->front.width = 800;
 	f->front.height = 600;
-	assert_true(f->display->impl->get_modes(f->display, modes, true));
+	assert_true(f->display->impl->get_modes(f->display, modes, DISPLAY_ASK_EDIDS));
 	assert_int_equal(modes[0].width, 1024); /* nobody there yet */
 	connect_front(f);
-	assert_false(f->display->impl->get_modes(f->display, modes, false));
+	assert_false(f->display->impl->get_modes(f->display, modes, DISPLAY_KNOWN));
 	settle(f);
 	assert_int_equal(f->front.protocol_features, GPU_MESSAGE_F_EDID);
 	assert_int_equal(f->front.infos, 1);
 	assert_int_equal(f->front.edids, 2);
 	assert_int_equal(f->modes_changed, 1);
-	assert_true(f->display->impl->get_modes(f->display, modes, false));
+	assert_true(f->display->impl->get_modes(f->display, modes, DISPLAY_KNOWN));
 	assert_true(modes[0].enabled && modes[1].enabled && !modes[2].enabled);
 	assert_int_equal(modes[1].x, 800);
 	assert_int_equal(modes[1].height, 600);
@@ -188,12 +189,12 @@ static void it_asks_for_features_modes_and_edids(void **state)
 
 	/* The guest asks: so do we. */
 	f->front.width = 640;
-	assert_false(f->display->impl->get_modes(f->display, modes, true));
-	assert_false(f->display->impl->get_modes(f->display, modes, true));
+	assert_false(f->display->impl->get_modes(f->display, modes, DISPLAY_ASK_EDIDS));
+	assert_false(f->display->impl->get_modes(f->display, modes, DISPLAY_ASK_EDIDS));
 	settle(f);
 	assert_int_equal(f->front.infos, 2);
 	assert_int_equal(f->modes_changed, 2);
-	assert_true(f->display->impl->get_modes(f->display, modes, false));
+	assert_true(f->display->impl->get_modes(f->display, modes, DISPLAY_KNOWN));
 	assert_int_equal(modes[0].width, 640);
 }
 
@@ -444,14 +445,14 @@ static void a_front_end_that_goes_leaves_nobody_waiting(void **state)
 	set_source(f, 0, &f->a);
 	flush(f, 0, (struct display_rect){ 0, 0, LARGE, LARGE }, 1); /* on its way */
 	flush(f, 0, (struct display_rect){ 0, 0, 1, 1 }, 2);         /* and one that waits */
-	assert_false(f->display->impl->get_modes(f->display, modes, true));
+	assert_false(f->display->impl->get_modes(f->display, modes, DISPLAY_ASK_EDIDS));
 	assert_int_equal(f->shown[0], 0);
 	close(f->front.fd);
 	f->front.fd = -1;
 	while (f->serial[0] < 2)
 		assert_true(sd_event_run(f->event, UINT64_MAX) > 0);
 	assert_int_equal(f->modes_changed, 2);
-	assert_true(f->display->impl->get_modes(f->display, modes, true));
+	assert_true(f->display->impl->get_modes(f->display, modes, DISPLAY_ASK_EDIDS));
 	assert_int_equal(modes[0].width, 1024);
 	while (sd_event_run(f->event, 0) > 0)
 		;
@@ -528,7 +529,7 @@ static void answers_may_come_in_pieces(void **state)
 	for (size_t i = 0; i < sizeof(reply); i++)
 		send_raw(f, reply + i, 1);
 	assert_int_equal(f->modes_changed, 1);
-	assert_true(f->display->impl->get_modes(f->display, modes, false));
+	assert_true(f->display->impl->get_modes(f->display, modes, DISPLAY_KNOWN));
 	assert_int_equal(modes[0].width, 321);
 	assert_int_equal(modes[0].height, 234);
 }

@@ -347,10 +347,10 @@ static inline struct fake_display *fake_display(struct display *display)
 	return (struct fake_display *)display;
 }
 
-static inline bool fake_get_modes(
-    struct display *display, struct display_mode modes[DISPLAY_SCANOUTS_MAX], bool refresh)
+static inline bool fake_get_modes(struct display *display,
+    struct display_mode modes[DISPLAY_SCANOUTS_MAX], enum display_refresh refresh)
 {
-	fake_display(display)->fresh_asked += refresh;
+	fake_display(display)->fresh_asked += refresh != DISPLAY_KNOWN;
 	if (fake_display(display)->modes_known)
 		memcpy(modes, fake_display(display)->modes, sizeof(fake_display(display)->modes));
 	return fake_display(display)->modes_known;
