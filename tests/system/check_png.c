@@ -8,6 +8,7 @@
  *   X,Y=?           prints the pixel, RRGGBB
  *   colours>N       more than N different colours; colours<N: fewer
  *   drawn>N         more than N pixels that differ from the upper left one
+ *   =FILE           the same pixels as another picture
  * Prints what differs; status 0 if nothing does, 1 if something does, 2 if PICTURE cannot be read.
  */
 #include <png.h>
@@ -141,12 +142,36 @@ static bool fewer_check(const char *word, long got, long limit)
 	return got < limit;
 }
 
+static bool same_check(const struct picture *picture, const char *path)
+{
+	struct picture other = { 0 };
+	long differ = 0;
+
+	if (!picture_read(&other, path))
+		return false;
+	if (other.width != picture->width || other.height != picture->height) {
+		printf("the size is %dx%d, %s has %dx%d\n", picture->width, picture->height, path,
+		    other.width, other.height);
+		differ = 1;
+	} else {
+		for (long i = 0; i < (long)picture->width * picture->height; i++)
+			if (picture_get(picture, i) != picture_get(&other, i) && differ++ == 0)
+				printf("%ld,%ld is %06x, not %06x, as in %s\n", i % picture->width,
+				    i / picture->width, picture_get(picture, i),
+				    picture_get(&other, i), path);
+	}
+	free(other.pixels);
+	return differ == 0;
+}
+
 static bool word_check(const struct picture *picture, const char *word)
 {
 	const char *rest = word;
 	long x, y, colour, tolerance = 0;
 
-	if (strncmp(word, "colours>", 8) == 0) {
+	if (*word == '=') {
+		return same_check(picture, word + 1);
+	} else if (strncmp(word, "colours>", 8) == 0) {
 		rest += 8;
 		if (number_read(&rest, 0, 10, &x))
 			return more_check(word, colours_count(picture, x), x);

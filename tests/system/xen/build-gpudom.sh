@@ -76,6 +76,7 @@ own="-iquote . -Wl,--start-group $build/libloopback.a $build/libgpudom.a -Wl,--e
 	program seat_tell $seat/seat_tell.c $seat/seat_link.c -- $own
 	program fake_input $seat/fake_input_main.c $seat/fake_input.c -- -iquote .
 	program kms_grab $seat/kms_grab.c -- $own -ldrm
+	program kms_hold $seat/kms_hold.c -- -ldrm
 }
 
 # The hostile guest's kernel module, against the test bed's kernel.

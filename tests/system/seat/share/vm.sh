@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced by /init in the machine of ../vm.sh: udevd, then the script, or a shell. On top of the functions here there
-# are say, ok, not_ok, check and wait_until of functions.sh.
+# are say, ok, not_ok, check and wait_until of functions.sh,
+# and those of seat.sh.
 . /share/functions.sh
+. /share/seat.sh
 
 # host REQUEST...: asks the machine outside.
 #   dump N NAME.png       the virtio-gpu's Nth screen, into /share/out

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Monitors that come and go, garbage for EDIDs, screens that are somebody else's.
+virtio=$(card virtio_gpu)
+
+# Somebody else is DRM master of the second card.
+begin other kms_hold "$virtio"
+seat_start </dev/null
+wait_until 5 grep -q 'master' $t/seat.log
+say "with another master: $(grep master $t/seat.log)"
+check "one clear line says that the screen is somebody else's" [ "$(grep -c "$virtio" $t/seat.log)" = 1 ]
+guest_start red --scanouts=2
+paint red 1 1024x768 c01020
+paint red 2 1024x768 1020c0
+show red 0 1
+sees "the other card shows meanwhile" Virtual-1 16,16=c01020
+tell other quit >/dev/null
+tell red 'set 1 2'
+tell red 'flush 2'
+sees "it is taken when it is free" Virtual-2 16,16=1020c0
+
+# Hotplug
+n=1
+host plug 1 1280 720
+wait_until 10 status_is '.outputs[] | select(.name == "Virtual-3") | .connected' true
+check "a monitor is plugged in" status_is '.outputs[] | select(.name == "Virtual-3") | .connected' true
+host unplug 0
+wait_until 10 status_is '.outputs[] | select(.name == "Virtual-2") | .connected' false
+check "another one is pulled out" status_is '.outputs[] | select(.name == "Virtual-2") | .connected' false
+say "the guest has: $(tell red info | tr '\n' ';')"
+tell red 'set 1 2'
+tell red 'flush 2'
+ok "the guest goes on without it"
+host plug 0 800 600
+wait_until 10 status_is '.outputs[] | select(.name == "Virtual-2") | .connected' true
+say "and then: $(tell red info | tr '\n' ';')"
+paint red 4 800x600 20c010
+tell red 'set 1 4'
+tell red 'flush 4'
+sees "a monitor that is plugged in again shows" Virtual-2 16,16=20c010
+
+# Garbage for an EDID
+echo "nonsense" >"/sys/kernel/debug/dri/$(basename "$virtio" | tr -dc 0-9)/Virtual-2/edid_override"
+host plug 0 1024 768
+sleep 2
+tell red 'flush 4'
+check "garbage for an EDID does no harm" status_is '.outputs[] | select(.name == "Virtual-2") | .connected' true
+
+# Another virtual terminal
+chvt 2
+wait_until 5 status_is .active false
+say "on another terminal: active $(status .active)"
+tell red 'set 0 1'
+tell red 'flush 1'
+ok "guests go on while the screen is somebody else's"
+chvt 1
+wait_until 5 status_is .active true
+sees "and is back with us" Virtual-1 16,16=c01020
+logs
