@@ -56,7 +56,7 @@ pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
 pkgs += $(if $(filter 1,$(WITH_SEAT)),libinput libudev libseat pixman-1 wayland-client xkbcommon)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.
-ifneq ($(filter demo xen-demo test system-test bench bench-qemu,$(MAKECMDGOALS)),)
+ifneq ($(filter demo xen-demo test system-test seat-test bench bench-qemu,$(MAKECMDGOALS)),)
 ifeq ($(MAKELEVEL),0)
 ifneq ($(shell .ci/install >&2 || echo failed),)
 $(error .ci/install failed (see above): it needs root or sudo)
@@ -235,6 +235,9 @@ fuzz-check:
 system-test:
 	tests/system/xen/test.sh
 
+seat-test:
+	tests/system/seat/test.sh
+
 demo: all
 	tests/system/qemu/demo.sh
 
@@ -250,7 +253,7 @@ bench-grants: $(BUILD)/xen/grant_bench
 bench-qemu: gpudom-worker
 	tests/system/qemu/bench.sh
 
-.PHONY: test check fuzz-check system-test demo xen-demo bench bench-grants bench-qemu test-programs fuzz-programs
+.PHONY: test check fuzz-check system-test seat-test demo xen-demo bench bench-grants bench-qemu test-programs fuzz-programs
 .PHONY: release-test-programs
 
 # ---------------------------------------------------------------- house-keeping
@@ -306,6 +309,7 @@ help:
 	@echo 'make compromised   a worker that a guest has taken over, for trying the sandbox'
 	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
 	@echo 'make system-test   the tests on a real Xen'
+	@echo 'make seat-test     gpudom-seat on real KMS and uinput (emulated)'
 	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'
 	@echo 'make bench-grants  what a sandboxed worker'\''s grants cost'
 	@echo 'make bench-qemu    glmark2 in a guest, beside QEMU'\''s own device'
