@@ -6,6 +6,8 @@
  * SEAT_FLIGHTS_MAX frames of an output are with the seat; meanwhile damage gathers.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,16 +50,20 @@ static uint32_t seat_fourcc(uint32_t fourcc)
 	}
 }
 
-/* Exports the source: without a copy of the GPU's, or of what is in memory. */
+/* Exports the source: memory of the GPU's, or the processor's. */
 static int seat_export(
-    struct display_source *source, struct display_dmabuf *dmabuf, struct display_rect *rect)
+    struct display_source *source, struct display_dmabuf *dmabuf, bool *is_memory)
 {
+	struct display_rect rect; /* we know it */
 	int r = -ENOTSUP;
 
+	*is_memory = false;
 	if (source->impl->export_dmabuf)
-		r = source->impl->export_dmabuf(source, dmabuf, rect);
-	if (r < 0 && source->impl->export_memory)
-		r = source->impl->export_memory(source, dmabuf, rect);
+		r = source->impl->export_dmabuf(source, dmabuf, &rect);
+	if (r < 0 && source->impl->export_memory) {
+		*is_memory = true;
+		r = source->impl->export_memory(source, dmabuf, &rect);
+	}
 	return r;
 }
 
@@ -69,10 +75,10 @@ static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 	struct display_dmabuf dmabuf;
 	struct seat_buffer *buffer;
 	struct seat_import import;
-	struct display_rect rect;
+	bool is_memory;
 	int r;
 
-	r = seat_export(source, &dmabuf, &rect);
+	r = seat_export(source, &dmabuf, &is_memory);
 	if (r < 0) {
 		seat_refuse(&output->seat, source->buffer, -r);
 		return false;
@@ -98,6 +104,9 @@ static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 	}
 	buffer->imported = true;
 	buffer->number = source->buffer;
+	/* What processors have written is in their caches, perhaps. */
+	if (is_memory)
+		buffer->sync_fd = fcntl(dmabuf.fd, F_DUPFD_CLOEXEC, 0);
 	s->out_fd = dmabuf.fd;
 	return true;
 }
@@ -194,6 +203,8 @@ static bool seat_compose_zero_copy(
 	buffer->source.y = output->source->y;
 	output->seat.path = DISPLAY_PATH_ZERO_COPY;
 	output->seat.reason = 0;
+	seat_buffer_sync(buffer, DMA_BUF_SYNC_START);
+	seat_buffer_sync(buffer, DMA_BUF_SYNC_END);
 	return seat_compose_present(s, scanout, buffer);
 }
 
@@ -339,7 +350,7 @@ static int seat_take_buffer(
 	    buffer->imported != imported)
 		return -EPROTO;
 	if (answer.error) {
-		buffer->state = SEAT_BUFFER_NONE;
+		seat_buffer_finish(buffer);
 		r = answer.error < 4096 ? (int)answer.error : EIO;
 	} else {
 		buffer->state = SEAT_BUFFER_READY;

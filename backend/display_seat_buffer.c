@@ -128,7 +128,7 @@ struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout)
 	return best;
 }
 
-static void seat_buffer_sync(const struct seat_buffer *buffer, uint64_t flags)
+void seat_buffer_sync(const struct seat_buffer *buffer, uint64_t flags)
 {
 	struct dma_buf_sync sync = { .flags = flags | DMA_BUF_SYNC_WRITE };
 
@@ -191,11 +191,15 @@ int seat_buffer_draw(struct seat_buffer *buffer, struct display_source *source)
 	return r;
 }
 
+void seat_buffer_finish(struct seat_buffer *buffer)
+{
+	if (buffer->state == SEAT_BUFFER_READY || buffer->state == SEAT_BUFFER_ASKED)
+		seat_buffer_unmap(buffer);
+	buffer->state = SEAT_BUFFER_NONE;
+}
+
 void seat_buffer_forget_all(struct display_socket *s)
 {
-	for (unsigned i = 0; i < SEAT_BUFFERS_MAX; i++) {
-		if (s->buffers[i].state == SEAT_BUFFER_READY)
-			seat_buffer_unmap(&s->buffers[i]);
-		s->buffers[i].state = SEAT_BUFFER_NONE;
-	}
+	for (unsigned i = 0; i < SEAT_BUFFERS_MAX; i++)
+		seat_buffer_finish(&s->buffers[i]);
 }

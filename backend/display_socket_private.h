@@ -40,11 +40,12 @@ struct seat_buffer {
 	uint64_t used;              /* when, by display_socket.seat_clock */
 	struct display_rect source; /* of the buffer */
 
+	int sync_fd; /* a dma-buf that has to know when processors write to it; -1: it need not */
+
 	/* Allocated: memory to draw into, and what of the picture is not in it */
 	uint32_t stride;
 	uint8_t *memory; /* NULL: none */
 	size_t size;
-	int sync_fd; /* a dma-buf that wants to know when it is written to; -1 */
 	struct damage_region stale;
 };
 
@@ -202,7 +203,11 @@ struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout)
 int seat_buffer_map(struct seat_buffer *buffer, int fd, uint32_t stride, uint32_t size);
 /* Draws what is stale. 0 or -errno */
 int seat_buffer_draw(struct seat_buffer *buffer, struct display_source *source);
-/* Nothing is asked of the seat: it is gone. */
+/* @flags: DMA_BUF_SYNC_START or _END */
+void seat_buffer_sync(const struct seat_buffer *buffer, uint64_t flags);
+/* The seat does not know it. */
+void seat_buffer_finish(struct seat_buffer *buffer);
+/* ... nor anything else: it is gone. */
 void seat_buffer_forget_all(struct display_socket *s);
 
 #endif

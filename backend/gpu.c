@@ -147,6 +147,7 @@ int gpu_create(const struct gpu_options *options, struct virtio_device **device)
 	gpu->display = options->display;
 	gpu->scanout_count = options->scanouts;
 	gpu->edid = options->edid;
+	gpu->udmabuf = options->udmabuf;
 	gpu_set_limits(&gpu->base, &options->limits);
 	gpu->guest = options->guest ? options->guest : "";
 	TAILQ_INIT(&gpu->requests);

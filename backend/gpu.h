@@ -23,6 +23,7 @@ struct gpu_options {
 	struct gpu_limits limits;
 	struct edid_identity edid;   /* of its monitors */
 	struct telemetry *telemetry; /* to write to; not owned. NULL: its own */
+	struct udmabuf *udmabuf;     /* to export memory to displays; not owned. NULL: it is not */
 	const char *guest;           /* its name, for probes; not copied. NULL: none */
 };
 

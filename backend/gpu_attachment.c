@@ -103,6 +103,9 @@ uint32_t gpu_ctx_attach_resource(struct gpu *gpu, struct gpu_command *command)
 			attachment_release(gpu, added);
 		return gpu_command_fail(gpu, command, error, "the renderer refused");
 	}
+	/* What contexts use the renderer may keep elsewhere. */
+	if (added && resource->kind == GPU_RESOURCE_2D)
+		gpu_scanout_renew(gpu, resource);
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 

@@ -124,3 +124,27 @@ uint64_t gpu_format_bytes(const struct renderer_resource *resource)
 		return UINT64_MAX;
 	return bytes / 8;
 }
+
+#define FOURCC(a, b, c, d) \
+	((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+/* virtio names bytes in the order of memory, DRM those of a little-endian word. */
+uint32_t gpu_format_fourcc(uint32_t format)
+{
+	switch (format) {
+	case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
+	case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
+		return FOURCC('X', 'R', '2', '4');
+	case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM:
+	case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
+		return FOURCC('B', 'X', '2', '4');
+	case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM:
+	case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
+		return FOURCC('X', 'B', '2', '4');
+	case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM:
+	case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
+		return FOURCC('R', 'X', '2', '4');
+	default:
+		return 0;
+	}
+}

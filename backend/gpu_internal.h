@@ -149,6 +149,9 @@ struct gpu_resource {
 	struct memory_map *backing; /* NULL: none. A blob without is unknown to the renderer */
 	uint64_t backing_bytes;     /* its share of that quota, in whole pages */
 	struct gpu_attachment_list attachments;
+	/* What displays know it by, 0: none does; and the picture in it */
+	uint64_t buffer;
+	struct renderer_scanout picture;
 	bool has_uuid;
 	uint8_t uuid[16];
 };
@@ -170,6 +173,8 @@ struct gpu_attachment {
 struct gpu_source {
 	struct display_source base;
 	struct gpu *gpu;
+	unsigned scanout;
+	const struct gpu_resource *resource; /* lives as long as this is a scan-out's source */
 	struct renderer_scanout picture;
 	struct display_rect rect; /* of the picture, shown */
 };
@@ -223,13 +228,14 @@ struct gpu {
 
 	uint64_t work;                /* command streams executed, of all contexts */
 	struct gpu_timeline timeline; /* the global one */
-	uint64_t fence_serial, flush_serial;
+	uint64_t fence_serial, flush_serial, buffer_serial;
 	struct gpu_flow flow;
 	struct gpu_request_list requests, flushes;
 	struct gpu_request_list unused; /* allocated before, kept for the next ones */
 
 	struct gpu_ledger *ledger; /* NULL: no successor will know what we know */
 
+	struct udmabuf *udmabuf;
 	struct edid_identity edid;
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as the driver knows them */
 	struct gpu_parked_list parked;
@@ -367,7 +373,11 @@ void gpu_attachment_release_resource(struct gpu *gpu, struct gpu_resource *resou
 /* ---------------------------------------------------------------- gpu_scanout.c, gpu_cursor.c */
 
 /* The resource goes away: its scan-outs are disabled. */
-void gpu_scanout_forget(struct gpu *gpu, const struct gpu_resource *resource);
+void gpu_scanout_forget(struct gpu *gpu, struct gpu_resource *resource);
+/* Its pixels are elsewhere now: displays look for them anew. */
+void gpu_scanout_renew(struct gpu *gpu, struct gpu_resource *resource);
+/* No display is to know it any more. It is not scanned out. */
+void gpu_buffer_forget(struct gpu *gpu, struct gpu_resource *resource);
 void gpu_scanout_reset(struct gpu *gpu);
 
 /* Shows all of each scan-out; how many there are. */
@@ -412,6 +422,8 @@ void gpu_telemetry_modes(struct gpu *gpu);
 void gpu_telemetry_scanout(struct gpu *gpu, unsigned index, uint32_t width, uint32_t height);
 void gpu_telemetry_flush(struct gpu *gpu, unsigned index);
 void gpu_telemetry_shown(struct gpu *gpu, unsigned index);
+/* The display has had so many bytes of the picture copied. */
+void gpu_telemetry_copied(struct gpu *gpu, unsigned index, uint64_t bytes);
 /* ---------------------------------------------------------------- gpu_flow.c */
 
 /* May requests be taken from the control queue? If not, it is processed again when they may. */

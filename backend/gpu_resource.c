@@ -53,6 +53,7 @@ static void resource_release(struct gpu *gpu, struct gpu_resource *resource)
 {
 	id_table_remove(&gpu->resources, resource->entry.id);
 	gpu_attachment_release_resource(gpu, resource);
+	gpu_buffer_forget(gpu, resource);
 	gpu_backing_unmap(gpu, resource);
 	gpu->statistics.host_bytes -= resource->host_bytes;
 	free(resource);

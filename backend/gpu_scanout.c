@@ -27,7 +27,8 @@ static int source_read(
 		.height = rect->height,
 	};
 
-	source->gpu->telemetry->counters.readback_bytes += (uint64_t)rect->width * rect->height * 4;
+	gpu_telemetry_copied(
+	    source->gpu, source->scanout, (uint64_t)rect->width * rect->height * 4);
 	return source->gpu->renderer->impl->read_pixels(
 	    source->gpu->renderer, &source->picture, &of_picture, to, stride);
 }
@@ -45,10 +46,69 @@ static int source_export_dmabuf(
 	return renderer->impl->export_dmabuf(renderer, source->picture.resource_id, dmabuf);
 }
 
+static int source_export_memory(
+    struct display_source *base, struct display_dmabuf *dmabuf, struct display_rect *rect)
+{
+	struct gpu_source *source = source_from_base(base);
+	const struct renderer_scanout *picture = &source->picture;
+	struct renderer *renderer = source->gpu->renderer;
+	struct udmabuf *udmabuf = source->gpu->udmabuf;
+
+	if (!udmabuf)
+		return -ENOTSUP;
+	*rect = source->rect;
+	if (!picture->format)
+		return renderer->impl->export_memory ? renderer->impl->export_memory(renderer,
+							   picture->resource_id, udmabuf, dmabuf)
+						     : -ENOTSUP;
+	*dmabuf = (struct display_dmabuf){
+		.fd = memory_export(source->gpu->base.memory, source->resource->backing, udmabuf),
+		.width = picture->width,
+		.height = picture->height,
+		.stride = picture->stride,
+		.offset = picture->offset,
+		.fourcc = gpu_format_fourcc(picture->format),
+		.y0_top = true,
+	};
+	return dmabuf->fd < 0 ? dmabuf->fd : 0;
+}
+
 static const struct display_source_impl source_impl = {
 	.read = source_read,
 	.export_dmabuf = source_export_dmabuf,
+	.export_memory = source_export_memory,
 };
+
+void gpu_buffer_forget(struct gpu *gpu, struct gpu_resource *resource)
+{
+	if (resource->buffer && gpu->display->impl->forget)
+		gpu->display->impl->forget(gpu->display, resource->buffer);
+	resource->buffer = 0;
+}
+
+static bool is_shown(const struct gpu *gpu, const struct gpu_resource *resource)
+{
+	for (unsigned i = 0; i < gpu->scanout_count; i++)
+		if (gpu->scanouts[i].resource == resource)
+			return true;
+	return false;
+}
+
+/* The number that displays know the resource by. A blob that has another layout than before is
+ * another buffer; 0: it is shown with both. */
+static uint64_t buffer_number(
+    struct gpu *gpu, struct gpu_resource *resource, const struct renderer_scanout *picture)
+{
+	if (resource->buffer && memcmp(&resource->picture, picture, sizeof(*picture)) != 0) {
+		if (is_shown(gpu, resource))
+			return 0;
+		gpu_buffer_forget(gpu, resource);
+	}
+	if (!resource->buffer)
+		resource->buffer = ++gpu->buffer_serial;
+	resource->picture = *picture;
+	return resource->buffer;
+}
 
 static void scanout_disable(struct gpu *gpu, unsigned index)
 {
@@ -65,13 +125,21 @@ static void scanout_set(struct gpu *gpu, unsigned index, struct gpu_resource *re
     const struct renderer_scanout *picture, const struct virtio_gpu_rect *r)
 {
 	struct gpu_scanout *scanout = &gpu->scanouts[index];
+	const uint64_t buffer = buffer_number(gpu, resource, picture);
 	struct gpu_source *source;
 
 	scanout->current ^= 1;
 	source = &scanout->sources[scanout->current];
 	*source = (struct gpu_source){
-		.base = { .impl = &source_impl, .width = r->width, .height = r->height },
+		.base = { .impl = &source_impl,
+		    .width = r->width,
+		    .height = r->height,
+		    .x = r->x,
+		    .y = r->y,
+		    .buffer = buffer },
 		.gpu = gpu,
+		.scanout = index,
+		.resource = resource,
 		.picture = *picture,
 		.rect = { .x = r->x, .y = r->y, .width = r->width, .height = r->height },
 	};
@@ -80,12 +148,31 @@ static void scanout_set(struct gpu *gpu, unsigned index, struct gpu_resource *re
 	gpu_telemetry_scanout(gpu, index, r->width, r->height);
 }
 
-void gpu_scanout_forget(struct gpu *gpu, const struct gpu_resource *resource)
+void gpu_scanout_renew(struct gpu *gpu, struct gpu_resource *resource)
+{
+	if (!resource->buffer)
+		return;
+	gpu_buffer_forget(gpu, resource);
+	for (unsigned i = 0; i < gpu->scanout_count; i++) {
+		struct gpu_scanout *scanout = &gpu->scanouts[i];
+		const struct gpu_source source = scanout->sources[scanout->current];
+		const struct virtio_gpu_rect rect = { .x = source.rect.x,
+			.y = source.rect.y,
+			.width = source.rect.width,
+			.height = source.rect.height };
+
+		if (scanout->resource == resource)
+			scanout_set(gpu, i, resource, &source.picture, &rect);
+	}
+}
+
+void gpu_scanout_forget(struct gpu *gpu, struct gpu_resource *resource)
 {
 	for (unsigned i = 0; i < gpu->scanout_count; i++) {
 		if (gpu->scanouts[i].resource == resource)
 			scanout_disable(gpu, i);
 	}
+	gpu_buffer_forget(gpu, resource);
 }
 
 void gpu_scanout_reset(struct gpu *gpu)

@@ -136,6 +136,16 @@ void gpu_telemetry_flush(struct gpu *gpu, unsigned index)
 	gpu->unshown |= 1u << index;
 }
 
+static void gpu_telemetry_path(struct gpu *gpu, struct telemetry_output *output, unsigned index)
+{
+	int reason;
+
+	if (!gpu->display->impl->get_path)
+		return;
+	output->path = gpu->display->impl->get_path(gpu->display, index, &reason);
+	output->path_reason = (uint64_t)reason;
+}
+
 void gpu_telemetry_shown(struct gpu *gpu, unsigned index)
 {
 	struct telemetry_output *output = &gpu->telemetry->outputs[index];
@@ -149,4 +159,11 @@ void gpu_telemetry_shown(struct gpu *gpu, unsigned index)
 		telemetry_histogram_add(&output->intervals, now - output->last_frame_ns);
 	output->last_frame_ns = now;
 	output->frames++;
+	gpu_telemetry_path(gpu, output, index);
+}
+
+void gpu_telemetry_copied(struct gpu *gpu, unsigned index, uint64_t bytes)
+{
+	gpu->telemetry->counters.readback_bytes += bytes;
+	gpu->telemetry->outputs[index].copied_bytes += bytes;
 }

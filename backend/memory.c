@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "backend/memory.h"
 
+#include <errno.h>
+
 #include "backend/probe.h"
 
 void memory_destroy(struct guest_memory *memory)
@@ -98,6 +100,12 @@ void memory_unmap(struct guest_memory *memory, struct memory_map *map)
 	memory->impl->unmap(memory, map);
 	PROBE(memory__unmap_end, size);
 	trace_end(memory->trace, begin, .type = TRACE_UNMAP, .value = size);
+}
+
+int memory_export(
+    struct guest_memory *memory, const struct memory_map *map, struct udmabuf *udmabuf)
+{
+	return memory->impl->export ? memory->impl->export(memory, map, udmabuf) : -ENOTSUP;
 }
 
 void memory_map_append(struct memory_map *map, void *address, size_t length)

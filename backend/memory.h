@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "backend/trace.h"
+#include "backend/udmabuf.h"
 
 struct memory_piece {
 	uint64_t address; /* bus address of the first byte */
@@ -70,6 +71,9 @@ struct guest_memory_impl {
 	int (*map)(struct guest_memory *memory, const struct memory_piece *pieces, size_t count,
 	    enum memory_access access, struct memory_map **map);
 	void (*unmap)(struct guest_memory *memory, struct memory_map *map);
+	/* May be NULL: nothing can be exported. */
+	int (*export)(
+	    struct guest_memory *memory, const struct memory_map *map, struct udmabuf *udmabuf);
 	/* Where another process alone reaches requests and rings: has it serve queue @index
 	 * (virtqueue.h). May be NULL; -EOPNOTSUPP: it does not, so map the rings. */
 	int (*relay)(struct guest_memory *memory, unsigned index,
@@ -139,6 +143,13 @@ int memory_map(struct guest_memory *memory, const struct memory_piece *pieces, s
 
 /* Accepts a NULL map. */
 void memory_unmap(struct guest_memory *memory, struct memory_map *map);
+
+/* A dma-buf of what is mapped, in whole pages, as one run of bytes: a descriptor, the caller's. It
+ * may be used after the unmap: only memory that does not mind is exported. -ENOTSUP where this
+ * memory can't be, or @map does not consist of whole pages but at its end; -E2BIG; or the device's
+ * -errno. */
+int memory_export(
+    struct guest_memory *memory, const struct memory_map *map, struct udmabuf *udmabuf);
 
 /* For implementations: appends [address, +length) to the iov, joined with the entry before where
  * they touch. There must be room for one more. */

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct mmap_region {
 	uint8_t *bytes;      /* of the region's first byte */
 	void *mapping;
 	size_t mapping_size;
+	int fd; /* of a file that can be exported; -1: it can't be */
 };
 
 struct memory_mmap {
@@ -48,6 +50,8 @@ static void mmap_region_unref(struct mmap_region *region)
 	if (--region->references)
 		return;
 	munmap(region->mapping, region->mapping_size);
+	if (region->fd >= 0)
+		close(region->fd);
 	free(region);
 }
 
@@ -115,6 +119,18 @@ static int memory_mmap_map_file(struct mmap_region *to, int fd)
 	return 0;
 }
 
+/* A sealed memory file can be exported: it is kept open. */
+static void memory_mmap_keep_file(struct mmap_region *region, int fd)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+
+	region->fd = -1;
+	if (seals >= 0 && (seals & F_SEAL_SHRINK) && !(seals & F_SEAL_WRITE))
+		region->fd = fd;
+	else
+		close(fd);
+}
+
 static int memory_mmap_add_region(
     struct guest_memory *memory, const struct memory_region *region, int fd)
 {
@@ -144,7 +160,7 @@ static int memory_mmap_add_region(
 		free(new);
 		return error;
 	}
-	close(fd);
+	memory_mmap_keep_file(new, fd);
 	memmove(&table->regions[i + 1], &table->regions[i],
 	    (table->count - i) * sizeof(struct mmap_region *));
 	table->regions[i] = new;
@@ -307,6 +323,41 @@ static void memory_mmap_unmap(struct guest_memory *memory, struct memory_map *fr
 	free(map);
 }
 
+static int memory_mmap_export(
+    struct guest_memory *memory, const struct memory_map *from, struct udmabuf *udmabuf)
+{
+	const struct mmap_map *map = (const struct mmap_map *)from;
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct udmabuf_piece *pieces;
+	int r = 0;
+
+	if (!from->iov_count || from->iov_count > UDMABUF_PIECES_MAX)
+		return -E2BIG;
+	pieces = calloc(from->iov_count, sizeof(*pieces));
+	if (!pieces)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < from->iov_count; i++) {
+		const struct mmap_region *region = map->regions[i];
+		const uint64_t offset =
+		    (uint64_t)((uint8_t *)from->iov[i].iov_base - region->bytes);
+		uint64_t size = from->iov[i].iov_len;
+
+		/* The end of the last page is the guest's own as well. */
+		if (i == from->iov_count - 1)
+			size = (size + page - 1) & ~(page - 1);
+		pieces[i] = (struct udmabuf_piece){ .fd = region->fd,
+			.offset = region->region.mmap_offset + offset,
+			.size = size };
+		if (region->fd < 0 || pieces[i].offset % page || size % page ||
+		    !range_inside(offset, size, region->region.size))
+			r = -ENOTSUP;
+	}
+	if (r == 0)
+		r = udmabuf->create(udmabuf, pieces, (unsigned)from->iov_count);
+	free(pieces);
+	return r;
+}
+
 static void memory_mmap_destroy(struct guest_memory *memory)
 {
 	struct memory_mmap *table = memory_mmap_from(memory);
@@ -326,6 +377,7 @@ static const struct guest_memory_impl memory_mmap_impl = {
 	.write = memory_mmap_write,
 	.map = memory_mmap_map,
 	.unmap = memory_mmap_unmap,
+	.export = memory_mmap_export,
 };
 
 int memory_mmap_create(struct guest_memory **memory)

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "backend/display.h"
+#include "backend/udmabuf.h"
 
 struct renderer_box {
 	uint32_t x, y, z, width, height, depth;
@@ -118,6 +119,11 @@ struct renderer_impl {
 	/* May be NULL: nothing can be exported. */
 	int (*export_dmabuf)(
 	    struct renderer *renderer, uint32_t resource_id, struct display_dmabuf *dmabuf);
+
+	/* Likewise of a resource whose pixels are in our own memory, where they may move to for
+	 * this. From now on transfers go there, until the resource's end. May be NULL. */
+	int (*export_memory)(struct renderer *renderer, uint32_t resource_id,
+	    struct udmabuf *udmabuf, struct display_dmabuf *dmabuf);
 
 	/* Gives everything back: contexts, resources, fences (without calling the listener). */
 	void (*reset)(struct renderer *renderer);

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/display.h"
+
 #define WORDS (sizeof(struct telemetry) / sizeof(uint64_t))
 /* Sums of some numbers stay sums, and a clock that has run for 146 years is still one. */
 #define NUMBER_MAX (UINT64_C(1) << 62)
@@ -100,6 +102,8 @@ static void bound_histogram(struct telemetry_histogram *histogram)
 		bound(&histogram->buckets[i], COUNT_MAX);
 }
 
+#define ERRNO_MAX 4095
+
 static void bound_output(struct telemetry_output *output)
 {
 	bound(&output->flushes, COUNT_MAX);
@@ -108,6 +112,8 @@ static void bound_output(struct telemetry_output *output)
 	output->on = output->on != 0;
 	bound(&output->width, SIZE_MAX_PIXELS);
 	bound(&output->height, SIZE_MAX_PIXELS);
+	bound(&output->path, DISPLAY_PATHS - 1);
+	bound(&output->path_reason, ERRNO_MAX);
 }
 
 void telemetry_read(const struct telemetry *page, struct telemetry *copy)

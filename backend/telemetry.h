@@ -42,6 +42,9 @@ struct telemetry_output {
 	uint64_t frames;                       /* shown; several flushes may be one */
 	uint64_t on_since_ns;                  /* CLOCK_MONOTONIC */
 	uint64_t last_flush_ns, last_frame_ns; /* CLOCK_MONOTONIC; 0: none */
+	uint64_t path;                         /* enum display_path: how the last frame went */
+	uint64_t path_reason;                  /* ... and not by a better one: an errno; 0: none */
+	uint64_t copied_bytes;                 /* of pictures, for this output */
 	struct telemetry_histogram intervals;  /* between frames */
 };
 

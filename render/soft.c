@@ -2,9 +2,11 @@
 #include "render/soft.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "backend/checked.h"
 #include "backend/gpu_format.h"
@@ -15,7 +17,9 @@ struct soft_resource {
 	struct id_entry entry;
 	uint32_t format, width, height;
 	uint8_t *pixels; /* NULL: a blob */
+	size_t stride;   /* of the pixels' rows */
 	uint64_t size;   /* of the pixels, or of a blob */
+	int dmabuf_fd;   /* what exports them; -1: nothing does */
 	const struct iovec *iov;
 	unsigned iov_count;
 	uint64_t iov_size;
@@ -24,7 +28,12 @@ struct soft_resource {
 struct soft {
 	struct renderer base;
 	struct id_table resources;
+	unsigned exported;
 };
+
+#define SOFT_EXPORTS_MAX 64 /* each takes a descriptor */
+/* What the linear pictures of displays that we know of begin and go on at */
+#define EXPORT_ALIGNMENT 256
 
 static struct soft *soft_from_renderer(struct renderer *renderer)
 {
@@ -40,7 +49,10 @@ static struct soft_resource *soft_find(struct renderer *renderer, uint32_t id)
 
 static int soft_add(struct renderer *renderer, uint32_t id, struct soft_resource *resource)
 {
-	int r = id_table_insert(&soft_from_renderer(renderer)->resources, &resource->entry, id);
+	int r;
+
+	resource->dmabuf_fd = -1;
+	r = id_table_insert(&soft_from_renderer(renderer)->resources, &resource->entry, id);
 
 	if (r < 0) {
 		if (resource->pixels)
@@ -76,6 +88,7 @@ static int soft_create_resource(
 	resource->format = create->format;
 	resource->width = create->width;
 	resource->height = create->height;
+	resource->stride = (size_t)create->width * PIXEL_SIZE;
 	resource->size = size;
 	return soft_add(renderer, id, resource);
 }
@@ -106,6 +119,10 @@ static void soft_destroy_resource(struct renderer *renderer, uint32_t id)
 		return;
 	if (resource->pixels)
 		munmap(resource->pixels, resource->size);
+	if (resource->dmabuf_fd >= 0) {
+		close(resource->dmabuf_fd);
+		soft_from_renderer(renderer)->exported--;
+	}
 	free(resource);
 }
 
@@ -146,6 +163,7 @@ int soft_get_image(struct renderer *renderer, uint32_t id, struct soft_image *im
 		.width = resource->width,
 		.height = resource->height,
 		.pixels = resource->pixels,
+		.stride = resource->stride,
 		.size = resource->size,
 		.iov = resource->iov,
 		.iov_count = resource->iov_count,
@@ -172,7 +190,7 @@ static int soft_transfer_to_host(
 	struct soft_resource *resource = soft_find(renderer, transfer->resource_id);
 	const struct renderer_box *box = &transfer->box;
 	struct iov_cursor cursor;
-	size_t row_bytes, stride, length, rows;
+	size_t row_bytes, stride, length, rows; /* stride: of the backing */
 	uint64_t offset = transfer->offset;
 	uint8_t *to;
 
@@ -191,14 +209,14 @@ static int soft_transfer_to_host(
 	if (!range_inside(offset, length, resource->iov_size))
 		return -EINVAL;
 
-	to = resource->pixels + box->y * stride + (size_t)box->x * PIXEL_SIZE;
+	to = resource->pixels + box->y * resource->stride + (size_t)box->x * PIXEL_SIZE;
 	rows = box->height;
-	if (row_bytes == stride) {
+	if (row_bytes == stride && stride == resource->stride) {
 		row_bytes = length;
 		rows = 1;
 	}
 	iov_cursor_init(&cursor, resource->iov, resource->iov_count);
-	for (; rows; rows--, offset += stride, to += stride)
+	for (; rows; rows--, offset += stride, to += resource->stride)
 		if (!iov_cursor_read(&cursor, offset, to, row_bytes))
 			return -EINVAL;
 	return 0;
@@ -273,9 +291,10 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 	    !range_inside(rect->y, rect->height, resource->height))
 		return -EINVAL;
 
-	from_stride = (size_t)resource->width * PIXEL_SIZE;
+	from_stride = resource->stride;
 	from = resource->pixels + rect->y * from_stride + (size_t)rect->x * PIXEL_SIZE;
-	if (rect->width == resource->width && stride == from_stride) {
+	if (rect->width == resource->width && stride == from_stride &&
+	    stride == (size_t)rect->width * PIXEL_SIZE) {
 		pixel_convert(resource->format, to, from, (size_t)rect->width * rect->height);
 		return 0;
 	}
@@ -283,6 +302,93 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 		pixel_convert(resource->format, (uint8_t *)to + y * stride, from + y * from_stride,
 		    rect->width);
 	return 0;
+}
+
+/* ---------------------------------------------------------------- export */
+
+/* A memory file that does not shrink, mapped, and its dma-buf. */
+static int soft_create_memory(
+    struct udmabuf *udmabuf, uint64_t size, uint8_t **memory, int *dmabuf_fd)
+{
+	const int fd = memfd_create("scanout", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+		r = -errno;
+		goto out;
+	}
+	*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (*memory == MAP_FAILED) {
+		r = -errno;
+		goto out;
+	}
+	r = udmabuf->create(udmabuf, &(struct udmabuf_piece){ .fd = fd, .size = size }, 1);
+	if (r < 0)
+		munmap(*memory, size);
+	else
+		*dmabuf_fd = r;
+out:
+	close(fd);
+	return r < 0 ? r : 0;
+}
+
+/* Moves the pixels to memory that is exported. */
+static int soft_move(struct soft *soft, struct soft_resource *resource, struct udmabuf *udmabuf)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t row = (size_t)resource->width * PIXEL_SIZE;
+	const size_t stride = (row + EXPORT_ALIGNMENT - 1) & ~(size_t)(EXPORT_ALIGNMENT - 1);
+	uint64_t size = (uint64_t)stride * resource->height;
+	uint8_t *memory = NULL;
+	int r;
+
+	size = (size + page - 1) & ~(uint64_t)(page - 1);
+	/* Also our own limits for files (RLIMIT_FSIZE) are higher than this. */
+	if (size > UDMABUF_SIZE_MAX)
+		return -E2BIG;
+	/* More than the guest's quota knows of: no picture for a screen */
+	if (stride > 2 * row)
+		return -ENOTSUP;
+	if (soft->exported >= SOFT_EXPORTS_MAX)
+		return -ENOSPC;
+	r = soft_create_memory(udmabuf, size, &memory, &resource->dmabuf_fd);
+	if (r < 0)
+		return r;
+	for (uint32_t y = 0; y < resource->height; y++)
+		memcpy(memory + y * stride, resource->pixels + y * resource->stride, row);
+	munmap(resource->pixels, resource->size);
+	resource->pixels = memory;
+	resource->stride = stride;
+	resource->size = size;
+	soft->exported++;
+	return 0;
+}
+
+static int soft_export_memory(
+    struct renderer *renderer, uint32_t id, struct udmabuf *udmabuf, struct display_dmabuf *dmabuf)
+{
+	struct soft_resource *resource = soft_find(renderer, id);
+	int r = 0;
+
+	if (!resource)
+		return -ENOENT;
+	if (!resource->pixels)
+		return -ENOTSUP; /* a blob's pages are the device's to export */
+	if (resource->dmabuf_fd < 0)
+		r = soft_move(soft_from_renderer(renderer), resource, udmabuf);
+	if (r < 0)
+		return r;
+	*dmabuf = (struct display_dmabuf){
+		.fd = fcntl(resource->dmabuf_fd, F_DUPFD_CLOEXEC, 0),
+		.width = resource->width,
+		.height = resource->height,
+		.stride = (uint32_t)resource->stride,
+		.fourcc = gpu_format_fourcc(resource->format),
+		.y0_top = true,
+	};
+	return dmabuf->fd < 0 ? -errno : 0;
 }
 
 /* ---------------------------------------------------------------- the renderer */
@@ -345,6 +451,7 @@ static const struct renderer_impl soft_impl = {
 	.transfer_to_host = soft_transfer_to_host,
 	.transfer_from_host = soft_transfer_from_host,
 	.read_pixels = soft_read_pixels,
+	.export_memory = soft_export_memory,
 	.reset = soft_reset,
 };
 

@@ -16,7 +16,8 @@ int soft_create(struct renderer **renderer);
  * the resource or its backing goes. */
 struct soft_image {
 	uint32_t format, width, height; /* all 0 for a blob */
-	void *pixels;                   /* rows of width * 4 bytes; NULL for a blob */
+	void *pixels;                   /* NULL for a blob */
+	size_t stride;                  /* bytes from row to row */
 	uint64_t size;                  /* of a blob, else of the pixels */
 	const struct iovec *iov;        /* the backing; NULL: none */
 	unsigned iov_count;

@@ -313,6 +313,7 @@ static const struct renderer_impl virgl_impl = {
 	.transfer_from_host = virgl_transfer_from_host,
 	.read_pixels = virgl_read_pixels,
 	.export_dmabuf = virgl_export_dmabuf,
+	.export_memory = virgl_export_memory,
 	.reset = virgl_reset,
 };
 

@@ -125,6 +125,8 @@ int virgl_pixels_init(struct virgl *virgl);
 void virgl_pixels_finish(struct virgl *virgl);
 int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *scanout,
     const struct display_rect *rect, void *to, size_t stride);
+int virgl_export_memory(
+    struct renderer *renderer, uint32_t id, struct udmabuf *udmabuf, struct display_dmabuf *dmabuf);
 int virgl_export_dmabuf(
     struct renderer *renderer, uint32_t resource_id, struct display_dmabuf *dmabuf);
 

@@ -134,6 +134,19 @@ int virgl_read_pixels(struct renderer *renderer, const struct renderer_scanout *
 	return virgl_read_texture(virgl, resource, rect, to, stride);
 }
 
+int virgl_export_memory(
+    struct renderer *renderer, uint32_t id, struct udmabuf *udmabuf, struct display_dmabuf *dmabuf)
+{
+	struct virgl *virgl = virgl_from_renderer(renderer);
+	const struct virgl_resource *resource = virgl_find_resource(virgl, id);
+
+	if (!resource)
+		return -ENOENT;
+	if (resource->home == VIRGL_HOME_GL)
+		return -ENOTSUP;
+	return virgl->soft->impl->export_memory(virgl->soft, id, udmabuf, dmabuf);
+}
+
 int virgl_export_dmabuf(struct renderer *renderer, uint32_t id, struct display_dmabuf *dmabuf)
 {
 	struct virgl *virgl = virgl_from_renderer(renderer);

@@ -197,8 +197,10 @@ static int virgl_upload(struct virgl_resource *resource, const struct soft_image
 	struct virgl_box box = { .w = image->width, .h = image->height, .d = 1 };
 	struct iovec pixels = { .iov_base = image->pixels, .iov_len = image->size };
 
-	return virgl_result(
-	    virgl_renderer_transfer_write_iov(resource->entry.id, 0, 0, 0, 0, &box, 0, &pixels, 1));
+	const uint32_t natural = image->width * PIXEL_SIZE;
+
+	return virgl_result(virgl_renderer_transfer_write_iov(resource->entry.id, 0, 0,
+	    image->stride == natural ? 0 : (uint32_t)image->stride, 0, &box, 0, &pixels, 1));
 }
 
 /*
