@@ -79,11 +79,18 @@ static const struct display_source_impl source_impl = {
 	.export_memory = source_export_memory,
 };
 
+static void forget(struct gpu *gpu, uint64_t buffer)
+{
+	if (buffer && gpu->display->impl->forget)
+		gpu->display->impl->forget(gpu->display, buffer);
+}
+
 void gpu_buffer_forget(struct gpu *gpu, struct gpu_resource *resource)
 {
-	if (resource->buffer && gpu->display->impl->forget)
-		gpu->display->impl->forget(gpu->display, resource->buffer);
+	const uint64_t buffer = resource->buffer;
+
 	resource->buffer = 0;
+	forget(gpu, buffer);
 }
 
 static bool is_shown(const struct gpu *gpu, const struct gpu_resource *resource)
@@ -150,9 +157,11 @@ static void scanout_set(struct gpu *gpu, unsigned index, struct gpu_resource *re
 
 void gpu_scanout_renew(struct gpu *gpu, struct gpu_resource *resource)
 {
-	if (!resource->buffer)
+	const uint64_t before = resource->buffer;
+
+	if (!before)
 		return;
-	gpu_buffer_forget(gpu, resource);
+	resource->buffer = 0;
 	for (unsigned i = 0; i < gpu->scanout_count; i++) {
 		struct gpu_scanout *scanout = &gpu->scanouts[i];
 		const struct gpu_source source = scanout->sources[scanout->current];
@@ -164,6 +173,7 @@ void gpu_scanout_renew(struct gpu *gpu, struct gpu_resource *resource)
 		if (scanout->resource == resource)
 			scanout_set(gpu, i, resource, &source.picture, &rect);
 	}
+	forget(gpu, before);
 }
 
 void gpu_scanout_forget(struct gpu *gpu, struct gpu_resource *resource)

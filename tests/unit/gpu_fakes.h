@@ -340,6 +340,12 @@ struct fake_display {
 	bool cursor_visible[DISPLAY_SCANOUTS_MAX];
 	struct display_cursor cursor;
 	uint32_t cursor_x, cursor_y;
+	uint64_t forgotten; /* the last buffer */
+	unsigned forgets;
+	enum display_path path;
+	int path_reason;
+	size_t edid_size; /* of every output */
+	uint8_t edid[DISPLAY_EDID_MAX];
 };
 
 static inline struct fake_display *fake_display(struct display *display)
@@ -412,7 +418,35 @@ static inline void fake_move_cursor(
 	fake_display(display)->cursor_y = y;
 }
 
+static inline void fake_forget(struct display *display, uint64_t buffer)
+{
+	struct fake_display *fake = fake_display(display);
+
+	assert(buffer);
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		assert(!fake->sources[i] || fake->sources[i]->buffer != buffer);
+	fake->forgotten = buffer;
+	fake->forgets++;
+}
+
+static inline enum display_path fake_get_path(
+    struct display *display, unsigned scanout, int *reason)
+{
+	*reason = fake_display(display)->path_reason;
+	return fake_display(display)->path;
+}
+
+static inline size_t fake_get_edid(
+    struct display *display, unsigned scanout, uint8_t edid[DISPLAY_EDID_MAX])
+{
+	memcpy(edid, fake_display(display)->edid, fake_display(display)->edid_size);
+	return fake_display(display)->edid_size;
+}
+
 static const struct display_impl fake_display_impl = {
+	.forget = fake_forget,
+	.get_path = fake_get_path,
+	.get_edid = fake_get_edid,
 	.get_modes = fake_get_modes,
 	.set_source = fake_set_source,
 	.flush = fake_flush,

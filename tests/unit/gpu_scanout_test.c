@@ -382,6 +382,149 @@ static void test_unref_and_detach_while_used_as_a_cursor(void **state)
 	assert_false(rig->display.cursor_visible[0]);
 }
 
+/* ---------------------------------------------------------------- buffers that displays know */
+
+static uint64_t buffer_of(struct rig *rig, unsigned scanout)
+{
+	return rig->display.sources[scanout]->buffer;
+}
+
+static void test_buffers_have_numbers(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t first, second;
+
+	assert_int_equal(rig_create_2d(rig, 2, XRGB, 64, 32), OK);
+	assert_int_equal(rig_set_scanout(rig, 0, 1, 3, 4, 10, 10), OK);
+	first = buffer_of(rig, 0);
+	assert_int_not_equal(first, 0);
+	assert_int_equal(rig->display.sources[0]->x, 3);
+	assert_int_equal(rig->display.sources[0]->y, 4);
+	assert_int_equal(rig_set_scanout(rig, 0, 2, 0, 0, 64, 32), OK);
+	second = buffer_of(rig, 0);
+	assert_int_not_equal(second, first);
+	/* A flip back, another rectangle, another output: the same buffer */
+	assert_int_equal(rig_set_scanout(rig, 0, 1, 0, 0, 64, 32), OK);
+	assert_int_equal(rig_set_scanout(rig, 1, 1, 1, 1, 5, 5), OK);
+	assert_int_equal(buffer_of(rig, 0), first);
+	assert_int_equal(buffer_of(rig, 1), first);
+	assert_int_equal(rig->display.forgets, 0);
+
+	/* It ends with the resource, and nothing has its number again. */
+	assert_int_equal(rig_unref(rig, 1), OK);
+	assert_int_equal(rig->display.forgets, 1);
+	assert_int_equal(rig->display.forgotten, first);
+	assert_int_equal(rig_create_2d(rig, 1, XRGB, 64, 32), OK);
+	assert_int_equal(rig_set_scanout(rig, 0, 1, 0, 0, 64, 32), OK);
+	assert_true(buffer_of(rig, 0) > second);
+	rig_reset(rig);
+	assert_int_equal(rig->display.forgets, 3);
+}
+
+/* A blob whose layout changes is another picture, and must not be shown by the old one's. */
+static void test_a_blob_is_a_buffer_for_each_layout(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t *pages = loopback_alloc(&rig->memory, 16384);
+	struct virtio_gpu_set_scanout_blob blob = {
+		.hdr.type = VIRTIO_GPU_CMD_SET_SCANOUT_BLOB,
+		.r = { 0, 0, 16, 16 },
+		.resource_id = 2,
+		.width = 16,
+		.height = 16,
+		.format = XRGB,
+		.strides = { 64 },
+	};
+	uint64_t first, second;
+
+	assert_int_equal(rig_create_blob(rig, 2, 16384, pages, 16384), OK);
+	assert_int_equal(rig_command(rig, blob), OK);
+	first = buffer_of(rig, 0);
+	assert_int_not_equal(first, 0);
+	assert_int_equal(rig_command(rig, blob), OK);
+	assert_int_equal(buffer_of(rig, 0), first);
+	blob.offsets[0] = 4096;
+	blob.scanout_id = 1;
+	assert_int_equal(rig_command(rig, blob), OK);
+	assert_int_equal(buffer_of(rig, 1), 0); /* two at a time: unknown */
+	assert_int_equal(rig->display.forgets, 0);
+	assert_int_equal(rig_set_scanout(rig, 0, 0, 0, 0, 0, 0), OK);
+	assert_int_equal(rig_set_scanout(rig, 1, 0, 0, 0, 0, 0), OK);
+	assert_int_equal(rig_command(rig, blob), OK);
+	second = buffer_of(rig, 1);
+	assert_true(second > first);
+	assert_int_equal(rig->display.forgotten, first);
+	/* Its pages go: nobody is to look at them. */
+	assert_int_equal(rig_detach(rig, 2), OK);
+	assert_int_equal(rig->display.forgotten, second);
+	assert_null(rig->display.sources[1]);
+}
+
+/* A context may have the renderer keep it elsewhere. */
+static void test_a_buffer_that_a_context_uses_is_another(void **state)
+{
+	struct rig *rig = *state;
+	struct virtio_gpu_ctx_resource attach = {
+		.hdr.type = VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, .hdr.ctx_id = 1, .resource_id = 1
+	};
+	uint64_t first, second;
+
+	assert_int_equal(rig_ctx_create(rig, 1, 0), OK);
+	assert_int_equal(rig_set_scanout(rig, 0, 1, 2, 3, 5, 6), OK);
+	first = buffer_of(rig, 0);
+	assert_int_equal(rig_command(rig, attach), OK);
+	second = buffer_of(rig, 0);
+	assert_true(second > first);
+	assert_int_equal(rig->display.forgotten, first);
+	assert_int_equal(rig->display.sources[0]->x, 2);
+	assert_int_equal(rig->display.sources[0]->width, 5);
+	assert_int_equal(pixel_at(rig, 0, 0, 0), fake_pixel_byte(1, 2, 3));
+	assert_int_equal(rig_command(rig, attach), OK); /* once is enough */
+	assert_int_equal(buffer_of(rig, 0), second);
+}
+
+/* ---------------------------------------------------------------- monitors */
+
+static struct virtio_gpu_resp_edid edid_of(struct rig *rig)
+{
+	struct virtio_gpu_cmd_get_edid command = { .hdr.type = VIRTIO_GPU_CMD_GET_EDID };
+	const struct virtio_gpu_resp_edid *edid = (const void *)rig->response;
+
+	rig_exchange(rig, RIG_CONTROL, &command, sizeof(command), sizeof(*edid));
+	assert_int_equal(edid->hdr.type, VIRTIO_GPU_RESP_OK_EDID);
+	return *edid;
+}
+
+static void test_the_monitors_own_edid(void **state)
+{
+	struct rig *rig = *state;
+	struct fake_display *display = &rig->display;
+	const struct edid_mode mode = { .width = 1280, .height = 800, .refresh = 75000 };
+	const struct edid_identity dell = { .name = "Real", .vendor = "DEL", .product = 7 };
+	struct virtio_gpu_resp_edid edid;
+
+	display->edid_size = edid_make(&mode, &dell, display->edid);
+	assert_int_not_equal(memcmp(edid_of(rig).edid, display->edid, 128), 0); /* no number */
+	display->modes[0].edid = 1;
+	edid = edid_of(rig);
+	assert_int_equal(edid.size, display->edid_size);
+	assert_memory_equal(edid.edid, display->edid, display->edid_size);
+
+	/* Not with another mode: its name alone */
+	display->modes[0].width = 640;
+	edid = edid_of(rig);
+	assert_int_equal(edid.size, 128);
+	assert_int_equal(edid.edid[56] | (edid.edid[58] & 0xf0) << 4, 640);
+	assert_memory_equal(edid.edid + 8, display->edid + 8, 4);
+	assert_non_null(memmem(edid.edid, 128, "Real\n", 5));
+
+	/* The same mode on another monitor is news to the guest. */
+	rig->config_changes = 0;
+	display->modes[0].edid = 2;
+	display->base.listener.modes_changed(display->base.listener.data);
+	assert_int_equal(rig->config_changes, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -399,6 +542,10 @@ int main(void)
 		T(test_cursor_without_room_for_an_answer),
 		T(test_cursor_not_64x64),
 		T(test_unref_and_detach_while_used_as_a_cursor),
+		T(test_buffers_have_numbers),
+		T(test_a_blob_is_a_buffer_for_each_layout),
+		T(test_a_buffer_that_a_context_uses_is_another),
+		T(test_the_monitors_own_edid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

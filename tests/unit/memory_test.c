@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backend/memory.h"
+#include "tests/unit/fake_udmabuf.h"
 
 #include <cmocka.h>
 
@@ -310,6 +311,52 @@ static void test_translate_user(void **state)
 	assert_int_equal(memory_translate_user(memory, UINT64_MAX, 2, &address), -EFAULT);
 }
 
+static void test_export(void **state)
+{
+	struct guest_memory *memory = *state;
+	struct memory_region r = region(GUEST, 16 * PAGE, 2 * PAGE);
+	struct memory_region other = region(GUEST + 64 * PAGE, 4 * PAGE, 0);
+	const struct memory_piece pieces[] = { { GUEST + 3 * PAGE, 2 * PAGE }, { GUEST, PAGE },
+		{ GUEST + 8 * PAGE, PAGE + 100 } };
+	const struct memory_piece bad[][2] = {
+		{ { GUEST + 8, 4096 }, { GUEST + 4 * PAGE, 4096 } }, /* in the middle of a page */
+		{ { GUEST, 100 }, { GUEST + 4 * PAGE, 4096 } },      /* not all of one */
+		{ { GUEST, 4096 }, { GUEST + 64 * PAGE, 4096 } },    /* of a file without seals */
+	};
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING), exported;
+	struct fake_udmabuf fake;
+	struct memory_map *map;
+
+	fake_udmabuf_init(&fake);
+	assert_int_equal(ftruncate(fd, 32 * PAGE), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	assert_int_equal(add(memory, &r, fd), 0);
+	assert_int_equal(add(memory, &other, memfd(4 * PAGE)), 0);
+	assert_int_equal(memory_map(memory, pieces, 3, MEMORY_READ_WRITE, &map), 0);
+	exported = memory_export(memory, map, &fake.base);
+	assert_true(exported >= 0);
+	close(exported);
+	assert_int_equal(fake.piece_count, 3);
+	assert_int_equal(fake.pieces[0].offset, 5 * PAGE);
+	assert_int_equal(fake.pieces[0].size, 2 * PAGE);
+	assert_int_equal(fake.pieces[1].offset, 2 * PAGE);
+	assert_int_equal(fake.pieces[2].offset, 10 * PAGE);
+	assert_int_equal(fake.pieces[2].size, 2 * PAGE); /* the last one, whole */
+	/* Also when the region has gone */
+	assert_int_equal(memory_remove_region(memory, &r), 0);
+	exported = memory_export(memory, map, &fake.base);
+	assert_true(exported >= 0);
+	assert_int_equal(add(memory, &r, exported), 0);
+	memory_unmap(memory, map);
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(memory_map(memory, bad[i], 2, MEMORY_READ_WRITE, &map), 0);
+		assert_int_equal(memory_export(memory, map, &fake.base), -ENOTSUP);
+		memory_unmap(memory, map);
+	}
+	assert_int_equal(fake.created, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -328,6 +375,7 @@ int main(void)
 		TEST(test_remove_wants_the_same_region),
 		TEST(test_map_outlives_its_region),
 		TEST(test_translate_user),
+		TEST(test_export),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

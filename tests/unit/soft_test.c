@@ -8,8 +8,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "render/soft.h"
+#include "tests/unit/fake_udmabuf.h"
 
 #include <cmocka.h>
 
@@ -282,6 +286,97 @@ static void ten_thousand_resources_come_and_go(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------- export */
+
+#define EXPORT_W 65 /* rows of 260 bytes, which no display shows */
+#define EXPORT_H 40
+#define EXPORT_STRIDE 512
+
+static void an_exported_picture_goes_on(void **state)
+{
+	struct renderer *r = *state;
+	uint32_t pixels[EXPORT_W * EXPORT_H], seen[EXPORT_W * EXPORT_H];
+	struct iovec iov = { pixels, sizeof(pixels) };
+	struct fake_udmabuf fake;
+	struct display_dmabuf dmabuf;
+	const uint32_t *shared;
+	struct stat stat;
+
+	for (uint32_t i = 0; i < EXPORT_W * EXPORT_H; i++)
+		pixels[i] = i * 2654435761u;
+	fake_udmabuf_init(&fake);
+	assert_int_equal(r->impl->export_memory(r, 1, &fake.base, &dmabuf), -ENOENT);
+	assert_int_equal(create(r, 1, BGRX, EXPORT_W, EXPORT_H), 0);
+	assert_int_equal(r->impl->attach_backing(r, 1, &iov, 1), 0);
+	assert_int_equal(transfer(r, 1, box(0, 0, EXPORT_W, EXPORT_H), 0), 0);
+
+	fake.error = -ENODEV;
+	assert_int_equal(r->impl->export_memory(r, 1, &fake.base, &dmabuf), -ENODEV);
+	fake.error = 0;
+	assert_int_equal(r->impl->export_memory(r, 1, &fake.base, &dmabuf), 0);
+	assert_int_equal(dmabuf.width, EXPORT_W);
+	assert_int_equal(dmabuf.height, EXPORT_H);
+	assert_int_equal(dmabuf.stride, EXPORT_STRIDE);
+	assert_int_equal(dmabuf.offset, 0);
+	assert_int_equal(dmabuf.fourcc, 0x34325258); /* XR24 */
+	assert_int_equal(dmabuf.modifier, 0);
+	assert_true(dmabuf.y0_top);
+	assert_int_equal(fstat(dmabuf.fd, &stat), 0);
+	assert_int_equal(stat.st_size % 4096, 0);
+	shared = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_SHARED, dmabuf.fd, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	close(dmabuf.fd);
+	for (uint32_t y = 0; y < EXPORT_H; y++) /* what was there came along */
+		assert_memory_equal(
+		    shared + y * EXPORT_STRIDE / 4, pixels + y * EXPORT_W, EXPORT_W * 4);
+
+	/* What comes now is seen at once: a whole row, and a box. */
+	for (uint32_t i = 0; i < EXPORT_W * EXPORT_H; i++)
+		pixels[i] ^= 0x00ffffff;
+	assert_int_equal(transfer(r, 1, box(0, 3, EXPORT_W, 2), (uint64_t)3 * EXPORT_W * 4), 0);
+	assert_int_equal(transfer(r, 1, box(7, 9, 3, 4), (uint64_t)(9 * EXPORT_W + 7) * 4), 0);
+	assert_memory_equal(shared + 4 * EXPORT_STRIDE / 4, pixels + 4 * EXPORT_W, EXPORT_W * 4);
+	assert_memory_equal(shared + 12 * EXPORT_STRIDE / 4 + 7, pixels + 12 * EXPORT_W + 7, 3 * 4);
+	assert_int_equal(shared[12 * EXPORT_STRIDE / 4 + 6], pixels[12 * EXPORT_W + 6] ^ 0xffffff);
+	assert_int_equal(transfer(r, 1, box(0, 0, EXPORT_W, EXPORT_H), 0), 0);
+	assert_int_equal(read_rect(r, 1, EXPORT_W, EXPORT_H,
+			     (struct display_rect){ 0, 0, EXPORT_W, EXPORT_H }, seen, EXPORT_W * 4),
+	    0);
+	assert_memory_equal(seen, pixels, sizeof(pixels));
+	assert_int_equal(fake.created, 1);
+	assert_int_equal(r->impl->export_memory(r, 1, &fake.base, &dmabuf), 0); /* the same again */
+	close(dmabuf.fd);
+	assert_int_equal(fake.created, 1);
+	r->impl->destroy_resource(r, 1);
+	munmap((void *)shared, (size_t)stat.st_size);
+}
+
+static void exports_are_bounded(void **state)
+{
+	struct renderer *r = *state;
+	struct fake_udmabuf fake;
+	struct display_dmabuf dmabuf;
+	const unsigned before = fake_udmabuf_open_fds();
+
+	fake_udmabuf_init(&fake);
+	assert_int_equal(create(r, 1000, BGRX, 1, 64), 0); /* would be 64 times as large */
+	assert_int_equal(r->impl->export_memory(r, 1000, &fake.base, &dmabuf), -ENOTSUP);
+	assert_int_equal(create(r, 1001, BGRX, 4096, 4097), 0);
+	assert_int_equal(r->impl->export_memory(r, 1001, &fake.base, &dmabuf), -E2BIG);
+	for (uint32_t i = 1; i <= 70; i++) {
+		assert_int_equal(create(r, i, BGRX, 64, 64), 0);
+		assert_int_equal(
+		    r->impl->export_memory(r, i, &fake.base, &dmabuf), i <= 64 ? 0 : -ENOSPC);
+		if (i <= 64)
+			close(dmabuf.fd);
+	}
+	r->impl->destroy_resource(r, 5);
+	assert_int_equal(r->impl->export_memory(r, 70, &fake.base, &dmabuf), 0);
+	close(dmabuf.fd);
+	r->impl->reset(r);
+	assert_int_equal(fake_udmabuf_open_fds(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +389,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_is_nothing_3d, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    ten_thousand_resources_come_and_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_exported_picture_goes_on, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(exports_are_bounded, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
