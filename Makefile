@@ -107,7 +107,7 @@ unit_tests := $(patsubst tests/%.c,%,$(wildcard tests/unit/*_test.c))
 # With the worker as it is built for use
 release_tests := device/sandbox_test
 # ... and with sanitizers, which the sandbox does not get on with
-both_tests := device/trace_test
+both_tests := device/trace_test device/input_test
 device_tests := $(filter-out $(release_tests),$(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c)))
 xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
 # The longest first, as tests/run.sh runs several at a time

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gpudom-worker: serves the virtio-gpu device of one guest to a vhost-user front end. This is where
- * renderer, display, device and transport are plugged together.
+ * gpudom-worker: serves a virtio-gpu (or virtio-input) device of one guest to a vhost-user front
+ * end. This is where renderer, display, device and transport are plugged together.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +29,11 @@
 #include "render/virgl.h"
 #include "tools/worker_control.h"
 #include "tools/worker_grants.h"
+#include "tools/worker_input.h"
 #include "tools/worker_monitor.h"
 #include "tools/worker_options.h"
 #include "tools/worker_sandbox.h"
+#include "tools/worker_seat.h"
 #include "tools/worker_telemetry.h"
 #include "xen/worker_message.h"
 
@@ -46,15 +48,21 @@ struct worker {
 	struct renderer *renderer;
 	struct display *display;
 	struct virtio_device *device;
-	struct vhost_user *user; /* NULL: nobody is connected */
-	int listen_fd;           /* -1: none */
-	int gpu_fd;              /* the front end's display socket that we don't use; -1: none */
+	struct worker_input input; /* of an input device, which has neither of the two */
+	struct vhost_user *user;   /* NULL: nobody is connected */
+	int listen_fd;             /* -1: none */
+	int gpu_fd;                /* the front end's display socket that we don't use; -1: none */
 	sd_event_source *listening;
 	sd_event_source *fences;
 	struct trace trace;
 	struct worker_control control;
 	struct worker_telemetry telemetry;
 };
+
+static bool worker_is_gpu(const struct worker *worker)
+{
+	return worker->options.device == SEAT_INPUT_KINDS;
+}
 
 /* ---------------------------------------------------------------- pictures and counters */
 
@@ -82,7 +90,8 @@ static void worker_write_pngs(struct worker *worker)
 	const struct worker_options *options = &worker->options;
 	char *path;
 
-	if (!options->png_dir || options->display != WORKER_DISPLAY_HEADLESS)
+	if (!options->png_dir || options->display != WORKER_DISPLAY_HEADLESS ||
+	    !worker_is_gpu(worker))
 		return;
 	for (unsigned i = 0; i < options->scanouts; i++) {
 		if (worker->monitor.fd >= 0) {
@@ -101,7 +110,13 @@ static void worker_print_stats(struct worker *worker)
 {
 	struct gpu_statistics s;
 	struct headless_stats shown = { 0 };
+	char text[256];
 
+	if (!worker_is_gpu(worker)) {
+		worker_input_format_statistics(&worker->input, text, sizeof(text));
+		puts(text);
+		return;
+	}
 	gpu_get_statistics(worker->device, &s);
 	if (worker->options.display == WORKER_DISPLAY_HEADLESS)
 		headless_get_stats(worker->display, 0, &shown);
@@ -121,7 +136,13 @@ static void worker_log_statistics(struct worker *worker)
 	const char *kind = "none";
 	unsigned long long requests = 0, interrupts = 0;
 	struct gpu_statistics s;
+	char text[256];
 
+	if (!worker_is_gpu(worker)) {
+		worker_input_format_statistics(&worker->input, text, sizeof(text));
+		log_info("statistics: %s", text);
+		return;
+	}
 	gpu_get_statistics(worker->device, &s);
 	for (unsigned i = 0; device->queues && i < device->impl->queue_count; i++) {
 		requests += device->queues[i].chains;
@@ -156,7 +177,7 @@ static void worker_on_gpu_socket(void *data, int fd)
 {
 	struct worker *worker = data;
 
-	if (worker->options.display == WORKER_DISPLAY_FRONTEND) {
+	if (worker->display && worker->options.display == WORKER_DISPLAY_FRONTEND) {
 		display_socket_set_fd(worker->display, fd);
 		return;
 	}
@@ -388,7 +409,20 @@ static int worker_create_display(struct worker *worker)
 	return r;
 }
 
-static int worker_create_device(struct worker *worker)
+static int worker_create_input(struct worker *worker)
+{
+	int r = worker_input_init(&worker->input, worker->event, worker->options.device);
+
+	if (r < 0)
+		return r;
+	worker->device = worker->input.device;
+	worker->device->trace = &worker->trace;
+	if (worker->options.seat_fd < 0)
+		return 0;
+	return worker_input_set_seat(&worker->input, worker->options.seat_fd);
+}
+
+static int worker_create_gpu(struct worker *worker)
 {
 	const struct gpu_options options = {
 		.renderer = worker->renderer,
@@ -412,11 +446,34 @@ static int worker_create_device(struct worker *worker)
 	    worker->event, &worker->fences, fd, EPOLLIN, worker_on_fences, worker);
 }
 
+static int worker_create_device(struct worker *worker)
+{
+	int r;
+
+	if (!worker_is_gpu(worker))
+		return worker_create_input(worker);
+	r = worker_create_renderer(worker);
+	if (r < 0)
+		return r;
+	worker_report_capsets(worker);
+	r = worker_create_display(worker);
+	return r < 0 ? r : worker_create_gpu(worker);
+}
+
 static void worker_on_limits(void *data, const struct gpu_limits *limits)
 {
 	struct worker *worker = data;
 
-	gpu_set_limits(worker->device, limits);
+	if (worker_is_gpu(worker))
+		gpu_set_limits(worker->device, limits);
+}
+
+static void worker_on_seat(void *data, int fd)
+{
+	struct worker *worker = data;
+
+	if (worker_is_gpu(worker) || worker_input_set_seat(&worker->input, fd) < 0)
+		close(fd);
 }
 
 /* What gpudomd says at run time. */
@@ -425,6 +482,7 @@ static int worker_listen_to_gpudomd(struct worker *worker)
 	const struct worker_control_options options = {
 		.event = worker->event,
 		.trace = &worker->trace,
+		.set_seat = worker_on_seat,
 		.set_limits = worker_on_limits,
 		.data = worker,
 	};
@@ -453,6 +511,14 @@ static void worker_leave_input(const int *ours, size_t count)
 	}
 }
 
+/* An input device parses events of eight bytes and the rings that the monitor of a GPU's parses for
+ * it: it is a monitor itself, and needs none. */
+static bool worker_is_one_process(const struct worker *worker)
+{
+	return !worker_is_gpu(worker) &&
+	       (!worker->options.grants_given || worker->options.grants == WORKER_GRANTS_DIRECT);
+}
+
 /* Goes on in the renderer alone (tools/worker_monitor.h). */
 static int worker_contain(struct worker *worker)
 {
@@ -465,7 +531,7 @@ static int worker_contain(struct worker *worker)
 		.scanouts = options->scanouts,
 	};
 	const int ours[] = { options->fd, worker->listen_fd, options->telemetry_fd,
-		options->screen_fd, options->control_fd };
+		options->screen_fd, options->control_fd, options->seat_fd };
 	int r;
 
 	if (options->sandbox == WORKER_SANDBOX_OFF)
@@ -480,6 +546,11 @@ static int worker_contain(struct worker *worker)
 		.guest = options->guest,
 	};
 	worker->grants.mode = options->grants;
+	if (worker_is_one_process(worker)) {
+		worker->grants.mode = WORKER_GRANTS_DIRECT;
+		r = worker_sandbox_unshare_self(&worker->sandbox.bits);
+		return r < 0 ? r : worker_sandbox_begin(&worker->sandbox);
+	}
 	r = worker_grants_prepare(
 	    &worker->grants, &monitor, options->domid, options->limits.command_bytes);
 	if (r == 0)
@@ -494,15 +565,30 @@ static int worker_seal(struct worker *worker)
 {
 	int r;
 
-	if (worker->monitor.fd < 0) {
+	if (worker->monitor.fd < 0)
 		sd_notify(0, "READY=1");
+	if (worker->options.sandbox == WORKER_SANDBOX_OFF)
 		return 0;
-	}
 	r = worker_sandbox_seal(&worker->sandbox);
 	worker->telemetry.page->sandbox = worker->sandbox.bits;
-	if (r == 0)
+	if (r == 0 && worker->monitor.fd >= 0)
 		worker_monitor_ready(&worker->monitor);
 	return r;
+}
+
+/* Where nobody has introduced us to the seat */
+static int worker_join_seat(struct worker *worker)
+{
+	struct worker_options *options = &worker->options;
+	const struct worker_seat_options seat = { .path = options->seat_path,
+		.guest = options->guest,
+		.domid = options->domid,
+		.kind = options->device };
+
+	if (!options->seat_path || options->seat_fd >= 0 || worker_is_gpu(worker))
+		return 0;
+	options->seat_fd = worker_seat_connect(&seat);
+	return options->seat_fd < 0 ? options->seat_fd : 0;
 }
 
 static int worker_open(struct worker *worker)
@@ -525,13 +611,6 @@ static int worker_init(struct worker *worker)
 	r = worker_catch_signals(worker);
 	if (r < 0)
 		return r;
-	r = worker_create_renderer(worker);
-	if (r < 0)
-		return r;
-	worker_report_capsets(worker);
-	r = worker_create_display(worker);
-	if (r < 0)
-		return r;
 	r = worker_create_device(worker);
 	if (r < 0)
 		return r;
@@ -551,6 +630,7 @@ static void worker_finish(struct worker *worker)
 		worker_write_pngs(worker);
 		if (worker->options.stats)
 			worker_print_stats(worker);
+		worker_input_finish(&worker->input);
 		worker->device->impl->destroy(worker->device);
 	}
 	sd_event_source_disable_unref(worker->fences);
@@ -598,6 +678,8 @@ int main(int argc, char **argv)
 	worker_telemetry_init(&worker.telemetry, worker.options.telemetry_fd);
 
 	r = worker_open(&worker);
+	if (r == 0)
+		r = worker_join_seat(&worker);
 	if (r == 0)
 		r = worker_contain(&worker);
 	if (r == 0)

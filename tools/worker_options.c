@@ -18,6 +18,9 @@ enum {
 	OPT_SOCKET_PATH = 256,
 	OPT_FD,
 	OPT_ONCE,
+	OPT_DEVICE,
+	OPT_SEAT,
+	OPT_SEAT_FD,
 	OPT_RENDERER,
 	OPT_VIRGL,
 	OPT_EGL,
@@ -65,6 +68,9 @@ static const struct option long_options[] = {
 	{ "socket-path", required_argument, NULL, OPT_SOCKET_PATH },
 	{ "fd", required_argument, NULL, OPT_FD },
 	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "device", required_argument, NULL, OPT_DEVICE },
+	{ "seat", required_argument, NULL, OPT_SEAT },
+	{ "seat-fd", required_argument, NULL, OPT_SEAT_FD },
 	{ "renderer", required_argument, NULL, OPT_RENDERER },
 	{ "virgl", no_argument, NULL, OPT_VIRGL },
 	{ "egl", required_argument, NULL, OPT_EGL },
@@ -111,12 +117,14 @@ static const struct option long_options[] = {
 
 static const char help[] =
     "Usage: gpudom-worker --socket-path=PATH [OPTION...]\n"
-    "A vhost-user back end: a virtio-gpu device for one guest.\n"
+    "A vhost-user back end: a virtio-gpu or virtio-input device for one guest.\n"
     "\n"
     "Connection\n"
     "  --socket-path=PATH      listen there; one connection after another\n"
     "  --once                  ... but end after the first\n"
     "  --fd=N                  serve the connected socket N, and end with it\n"
+    "  --device=KIND           gpu (default), keyboard, mouse, pointer, touch, tablet, switch\n"
+    "  --seat=PATH             the socket of gpudom-seat, which has the screens and input\n"
     "\n"
     "Rendering\n"
 #if WITH_VIRGL
@@ -159,7 +167,7 @@ static const char help[] =
     "  --domid=N               of the Xen guest whose grants may be mapped\n"
     "\n"
     "Of gpudomd (gpudomd(8); files in memory, and a socket)\n"
-    "  --telemetry-fd=N  --screen-fd=N  --control-fd=N\n"
+    "  --telemetry-fd=N  --screen-fd=N  --control-fd=N  --seat-fd=N\n"
     "\n"
     "  --guest=NAME            stands in front of each line of the log\n"
     "  --stats                 a line of counters at the end\n"
@@ -313,6 +321,7 @@ static int parse_sandbox(struct worker_options *options, int opt, const char *va
 	case OPT_GRANTS:
 		r = parse_name(opt, value, grants, "relay, ask or direct");
 		options->grants = (enum worker_grants_mode)r;
+		options->grants_given = true;
 		return r;
 	case OPT_LIMIT_MEMORY:
 		return parse_number(opt, value, UINT64_MAX, true, &limits->memory);
@@ -392,6 +401,15 @@ static int parse_outputs(
 	}
 }
 
+static int parse_device(struct worker_options *options, const char *value)
+{
+	options->device = seat_input_kind_parse(value);
+	if (options->device != SEAT_INPUT_KINDS || strcmp(value, "gpu") == 0)
+		return 1;
+	return bad_value(
+	    OPT_DEVICE, value, "gpu, keyboard, mouse, pointer, touch, tablet or switch");
+}
+
 static int parse_option(
     struct worker_options *options, struct parse_state *state, int opt, const char *value)
 {
@@ -409,6 +427,13 @@ static int parse_option(
 		return parse_fd(opt, value, &options->screen_fd);
 	case OPT_CONTROL_FD:
 		return parse_fd(opt, value, &options->control_fd);
+	case OPT_SEAT_FD:
+		return parse_fd(opt, value, &options->seat_fd);
+	case OPT_SEAT:
+		options->seat_path = value;
+		return 1;
+	case OPT_DEVICE:
+		return parse_device(options, value);
 	case OPT_ONCE:
 		options->once = true;
 		return 1;
@@ -529,6 +554,8 @@ int worker_options_parse(struct worker_options *options, int argc, char **argv)
 
 	*options = (struct worker_options){
 		.fd = -1,
+		.device = SEAT_INPUT_KINDS,
+		.seat_fd = -1,
 		.telemetry_fd = -1,
 		.screen_fd = -1,
 		.control_fd = -1,

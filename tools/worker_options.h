@@ -6,6 +6,7 @@
 #include "backend/display.h"
 #include "backend/gpu.h"
 #include "backend/log.h"
+#include "backend/seat_message.h"
 #include "render/egl.h"
 #include "tools/worker_grants.h"
 #include "tools/worker_sandbox.h"
@@ -17,6 +18,9 @@ struct worker_options {
 	const char *socket_path; /* NULL: fd */
 	int fd;                  /* -1: socket_path */
 	bool once;
+	enum seat_input_kind device; /* SEAT_INPUT_KINDS: a GPU */
+	int seat_fd;                 /* of an input device's socket to the seat; -1: none */
+	const char *seat_path;       /* of the manager's socket, to make one; NULL: none */
 	enum worker_renderer renderer;
 	enum egl_choice egl;
 	const char *render_node;
@@ -31,7 +35,8 @@ struct worker_options {
 	enum worker_sandbox_mode sandbox;
 	struct worker_sandbox_limits sandbox_limits;
 	enum worker_grants_mode grants;
-	int domid; /* -1: no Xen guest, or the monitor is not told */
+	bool grants_given; /* by --grants */
+	int domid;         /* -1: no Xen guest, or the monitor is not told */
 	const char *guest;
 	/* Of gpudomd, -1: none. backend/telemetry.h, backend/screen.h, xen/worker_message.h */
 	int telemetry_fd, screen_fd, control_fd;

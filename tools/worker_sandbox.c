@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/log.h"
@@ -119,7 +120,7 @@ static int map_ids(uid_t uid, gid_t gid)
 	return write_file("/proc/self/gid_map", text);
 }
 
-int worker_sandbox_unshare(uint32_t *bits)
+static int unshare_all_but(int left_out, uint32_t *bits)
 {
 	const uid_t uid = geteuid();
 	const gid_t gid = getegid();
@@ -129,7 +130,7 @@ int worker_sandbox_unshare(uint32_t *bits)
 	*bits = 0;
 	for (size_t i = 0; i < NAMESPACE_COUNT; i++) {
 		snprintf(path, sizeof(path), "/proc/self/ns/%s", namespaces[i].name);
-		if (access(path, F_OK) < 0)
+		if (namespaces[i].flag == left_out || access(path, F_OK) < 0)
 			continue;
 		flags |= namespaces[i].flag;
 		*bits |= namespaces[i].bit;
@@ -149,6 +150,27 @@ int worker_sandbox_unshare(uint32_t *bits)
 	 * no right in it: then this fails. */
 	if ((flags & CLONE_NEWNS) && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
+	return 0;
+}
+
+int worker_sandbox_unshare(uint32_t *bits)
+{
+	return unshare_all_but(0, bits);
+}
+
+/* In a child first: what fails half-way can't be undone. */
+int worker_sandbox_unshare_self(uint32_t *bits)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	*bits = 0;
+	if (pid == 0)
+		_exit(unshare_all_but(CLONE_NEWPID, bits) < 0);
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 &&
+	    unshare_all_but(CLONE_NEWPID, bits) < 0)
+		return -EPERM;
+	*bits |= WORKER_SANDBOX_ONE_PROCESS;
 	return 0;
 }
 
@@ -379,6 +401,8 @@ void worker_sandbox_describe_missing(uint32_t bits, char *text, size_t size)
 	};
 	size_t used = 0;
 
+	if (bits & WORKER_SANDBOX_ONE_PROCESS)
+		bits |= WORKER_SANDBOX_PID_NS;
 	*text = '\0';
 	for (size_t i = 0; i < NAMESPACE_COUNT && used < size; i++)
 		if (!(bits & namespaces[i].bit))

@@ -3,7 +3,8 @@
  * What a worker gives up before it reads the first byte of its front end or guest
  * (gpudom-security(7)):
  *
- *     worker_sandbox_unshare  in a process with one thread: namespaces of its own
+ *     worker_sandbox_unshare  in a process with one thread: namespaces of its own (or
+ *                             worker_sandbox_unshare_self, where there is no renderer)
  *     worker_sandbox_begin    in the renderer, before a library starts a thread: no capabilities,
  *                             for it and every thread to come. A helper thread keeps those of the
  *                             namespaces for one more step
@@ -51,6 +52,9 @@ enum worker_sandbox_mode {
 #define WORKER_SANDBOX_LIMITS (1u << 9)
 #define WORKER_SANDBOX_NO_NEW_PRIVILEGES (1u << 10)
 #define WORKER_SANDBOX_SYSTEM_CALLS (1u << 11)
+/* A device that needs no renderer (input): all is in one process, which has no child to be in a PID
+ * namespace, and needs none, as no call in its list names another process. */
+#define WORKER_SANDBOX_ONE_PROCESS (1u << 12)
 
 struct worker_sandbox_limits {
 	uint64_t memory; /* bytes of private, writable memory (RLIMIT_DATA) */
@@ -81,6 +85,10 @@ struct worker_sandbox {
  * namespace. 0; -errno: none are left over, and the process must end, for it may have got some.
  * Fills @bits. */
 int worker_sandbox_unshare(uint32_t *bits);
+
+/* For WORKER_SANDBOX_ONE_PROCESS: all of them but a PID namespace, where that works, or none (which
+ * is logged). 0; -errno: none, and it may have got some. */
+int worker_sandbox_unshare_self(uint32_t *bits);
 
 /* mode, limits, listens and bits are filled in. 0 or -errno, logged. */
 int worker_sandbox_begin(struct worker_sandbox *sandbox);

@@ -16,6 +16,7 @@
 /* After xen.h, whose types it uses. */
 #include <xen/sys/privcmd.h>
 
+#include "tools/input_seccomp.h"
 #include "tools/seccomp_list.h"
 
 /* ---------------------------------------------------------------- the list */
@@ -221,8 +222,6 @@ static int add_rules(scmp_filter_ctx filter, const struct worker_sandbox *sandbo
 		r = add_ioctls(filter, sandbox);
 	if (r == 0)
 		r = add_answers(filter, sandbox);
-	if (r == 0 && sandbox->mode == WORKER_SANDBOX_LOG)
-		r = seccomp_list_pass(filter);
 	return r;
 }
 
@@ -250,15 +249,19 @@ void worker_seccomp_look(struct worker_sandbox *sandbox)
 
 int worker_seccomp_load(const struct worker_sandbox *sandbox)
 {
+	const bool one = sandbox->bits & WORKER_SANDBOX_ONE_PROCESS;
 	scmp_filter_ctx filter;
-	int r = seccomp_list_catch(sandbox->guest, "renderer", sandbox->mode == WORKER_SANDBOX_LOG);
+	int r = seccomp_list_catch(
+	    sandbox->guest, one ? "worker" : "renderer", sandbox->mode == WORKER_SANDBOX_LOG);
 
 	if (r < 0)
 		return r;
 	filter = seccomp_list_create();
 	if (!filter)
 		return -ENOMEM;
-	r = add_rules(filter, sandbox);
+	r = one ? input_seccomp_add(filter, sandbox) : add_rules(filter, sandbox);
+	if (r == 0 && sandbox->mode == WORKER_SANDBOX_LOG)
+		r = seccomp_list_pass(filter);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
