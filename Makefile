@@ -66,7 +66,7 @@ endif
 ifneq ($(MAKECMDGOALS),clean)
 ifneq ($(MAKECMDGOALS),help)
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs) || echo -DMISSING_PACKAGES)
-pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs))
+pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs)) -lm
 ifneq ($(findstring MISSING_PACKAGES,$(pkg_cflags)),)
 $(error Libraries are missing (see above): sudo .ci/install installs them)
 endif
