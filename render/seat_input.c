@@ -182,14 +182,20 @@ void seat_input_source_gone(struct seat_input *input, unsigned number)
 		input->source_count--;
 }
 
-void seat_input_pin(struct seat_input *input, unsigned number, const char *guest)
+int seat_input_pin(struct seat_input *input, unsigned number, const char *name)
 {
 	struct seat_source *source;
+	struct seat_guest *guest;
 
 	seat_input_source_gone(input, number);
-	source = seat_input_source(input, number);
-	if (source && guest)
-		source->pinned = guest_get(input, guest);
+	if (!name)
+		return 0;
+	guest = guest_get(input, name);
+	source = guest ? seat_input_source(input, number) : NULL;
+	if (!source)
+		return -ENOSPC;
+	source->pinned = guest;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- switches */
@@ -292,6 +298,11 @@ int seat_input_set_focus(struct seat_input *input, const char *name)
 const char *seat_input_get_focus(const struct seat_input *input)
 {
 	return input->focus ? input->focus->name : NULL;
+}
+
+const struct seat_layout *seat_input_get_layout(const struct seat_input *input)
+{
+	return input->layout;
 }
 
 void seat_input_get_pointer(const struct seat_input *input, double *x, double *y)

@@ -122,6 +122,8 @@ void seat_input_set_layout(struct seat_input *input, const struct seat_layout *l
 int seat_input_set_focus(struct seat_input *input, const char *guest);
 /* NULL: nobody */
 const char *seat_input_get_focus(const struct seat_input *input);
+/* As it was set. Never NULL. */
+const struct seat_layout *seat_input_get_layout(const struct seat_input *input);
 void seat_input_get_pointer(const struct seat_input *input, double *x, double *y);
 
 struct seat_input_stats { /* of all guests' devices */
@@ -140,8 +142,8 @@ void seat_input_get_stats(const struct seat_input *input, struct seat_input_stat
 struct json_object *seat_input_describe(const struct seat_input *input);
 
 /* Before a source's first event: what it does goes to @guest, with or without focus; NULL: by
- * focus. */
-void seat_input_pin(struct seat_input *input, unsigned source, const char *guest);
+ * focus. -ENOSPC: too many guests or sources; it must not say anything then. */
+int seat_input_pin(struct seat_input *input, unsigned source, const char *guest);
 
 /* In the place of an output: all that are on, as one. */
 #define SEAT_INPUT_DESKTOP UINT_MAX
@@ -155,7 +157,9 @@ void seat_input_pin(struct seat_input *input, unsigned source, const char *guest
  * seat_input_frame(). */
 void seat_input_time(struct seat_input *input, uint64_t time_ns);
 void seat_input_key(struct seat_input *input, unsigned source, uint32_t code, bool down);
-void seat_input_motion(struct seat_input *input, unsigned source, double dx, double dy);
+/* Pixels; @raw_dx, @raw_dy: what the mouse says, without acceleration, for a guest's mouse. */
+void seat_input_motion(
+    struct seat_input *input, unsigned source, double dx, double dy, double raw_dx, double raw_dy);
 void seat_input_motion_absolute(
     struct seat_input *input, unsigned source, unsigned output, double x, double y);
 void seat_input_button(struct seat_input *input, unsigned source, uint32_t code, bool down);

@@ -205,13 +205,15 @@ static void pointer_confine(const struct seat_input *input, const struct seat_gu
 		view_centre(input, view, &pointer->x, &pointer->y);
 }
 
-void seat_input_motion(struct seat_input *input, unsigned number, double dx, double dy)
+void seat_input_motion(
+    struct seat_input *input, unsigned number, double dx, double dy, double raw_dx, double raw_dy)
 {
 	const struct seat_source *source = seat_input_source(input, number);
 	struct seat_pointer *pointer;
 	double x, y;
 
-	if (!source || !(fabs(dx) < MOTION_MAX && fabs(dy) < MOTION_MAX))
+	if (!source || !(fabs(dx) < MOTION_MAX && fabs(dy) < MOTION_MAX) ||
+	    !(fabs(raw_dx) < MOTION_MAX && fabs(raw_dy) < MOTION_MAX))
 		return;
 	pointer = pointer_of(input, source);
 	x = pointer->x;
@@ -219,7 +221,7 @@ void seat_input_motion(struct seat_input *input, unsigned number, double dx, dou
 	seat_layout_move(input->layout, &pointer->x, &pointer->y, dx, dy);
 	if (source->pinned)
 		pointer_confine(input, source->pinned, pointer, x, y);
-	pointer_moved(input, source, dx, dy);
+	pointer_moved(input, source, raw_dx, raw_dy);
 }
 
 void seat_input_motion_absolute(

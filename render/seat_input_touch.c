@@ -49,14 +49,40 @@ static struct seat_touch *touch_get(struct seat_input *input)
 	return NULL;
 }
 
-/* SEAT_INPUT_SLOTS: none */
-static unsigned device_first_slot(const struct seat_device *device, bool used)
+static bool device_has_touch(const struct seat_device *device)
 {
-	unsigned slot = 0;
+	for (unsigned slot = 0; slot < SEAT_INPUT_SLOTS; slot++)
+		if (device->now.slots[slot].id >= 0)
+			return true;
+	return false;
+}
 
-	while (slot < SEAT_INPUT_SLOTS && (device->now.slots[slot].id >= 0) != used)
-		slot++;
-	return slot;
+/* Does the frame that is being made say anything about it? */
+static bool device_framed_slot(const struct seat_device *device, unsigned slot)
+{
+	for (unsigned i = 0; device->framing && i < device->frame_count; i++)
+		if (device->frame[i].type == EV_ABS && device->frame[i].code == ABS_MT_SLOT &&
+		    device->frame[i].value == (int32_t)slot)
+			return true;
+	return false;
+}
+
+/* For a new touch. Whoever reads a frame takes from it what a slot is at its end: one that is left
+ * in it is taken in another one. SEAT_INPUT_SLOTS: there is none. */
+static unsigned device_take_slot(struct seat_device *device)
+{
+	unsigned left = SEAT_INPUT_SLOTS;
+
+	for (unsigned slot = 0; slot < SEAT_INPUT_SLOTS; slot++) {
+		if (device->now.slots[slot].id >= 0)
+			continue;
+		if (!device_framed_slot(device, slot))
+			return slot;
+		left = slot;
+	}
+	if (left < SEAT_INPUT_SLOTS)
+		seat_device_flush(device);
+	return left;
 }
 
 static void touch_lift(struct seat_touch *touch, unsigned source)
@@ -68,7 +94,7 @@ static void touch_lift(struct seat_touch *touch, unsigned source)
 		return; /* it has hung up since */
 	seat_device_add(device, source, EV_ABS, ABS_MT_SLOT, (int32_t)touch->guest_slot);
 	seat_device_add(device, source, EV_ABS, ABS_MT_TRACKING_ID, -1);
-	if (device_first_slot(device, true) == SEAT_INPUT_SLOTS)
+	if (!device_has_touch(device))
 		seat_device_add(device, source, EV_KEY, BTN_TOUCH, 0);
 	if (device->primary == touch->guest_slot)
 		device->primary = SEAT_INPUT_SLOTS;
@@ -91,7 +117,7 @@ static void touch_begin(struct seat_touch *touch, int32_t x, int32_t y)
 {
 	struct seat_device *device = touch->device;
 	const unsigned source = touch->source;
-	const bool first = device_first_slot(device, true) == SEAT_INPUT_SLOTS;
+	const bool first = !device_has_touch(device);
 
 	device->last_id = (device->last_id + 1) & TRACKING_ID_MAX;
 	if (first)
@@ -120,8 +146,8 @@ static bool touch_try(struct seat_input *input, const struct seat_source *source
 	guest = seat_input_view_guest(input, view);
 	device = guest ? seat_input_area_device(guest, view, SEAT_INPUT_TOUCH) : NULL;
 	touch = touch_get(input);
-	guest_slot = device ? device_first_slot(device, false) : SEAT_INPUT_SLOTS;
-	if (!touch || guest_slot == SEAT_INPUT_SLOTS)
+	guest_slot = touch && device ? device_take_slot(device) : SEAT_INPUT_SLOTS;
+	if (guest_slot == SEAT_INPUT_SLOTS)
 		return false;
 	*touch = (struct seat_touch){
 		.used = true,
