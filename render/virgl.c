@@ -262,8 +262,11 @@ static void virgl_reset(struct renderer *renderer)
 	struct id_entry *entry;
 
 	renderer->listener.fence_retired = NULL;
-	while (!LIST_EMPTY(&virgl->context_list))
+	while (!LIST_EMPTY(&virgl->context_list)) {
 		virgl_end_context(virgl, LIST_FIRST(&virgl->context_list));
+		/* The next one waits for its fences. */
+		virgl_renew_fences(virgl);
+	}
 	while ((entry = id_table_any(&virgl->resources)))
 		virgl_destroy_resource(renderer, entry->id);
 	virgl_forget_fences(virgl);

@@ -314,6 +314,26 @@ static void contexts_can_end_faster_than_fences(void **state)
 	wait_for(f, &f->global, 70);
 }
 
+/* The last context that was made ends first, and takes the fence with it that the other one's end
+ * waits for. */
+static void a_reset_ends_contexts_with_fences_pending(void **state)
+{
+	const struct renderer_timeline timeline = { .ctx_id = CTX };
+	static const float colour[4] = { 0, 0, 1, 1 };
+	struct fixture *f = *state;
+	struct renderer *r = f->renderer;
+
+	for (uint64_t fence = 1; fence <= 8; fence++) {
+		assert_int_equal(r->impl->create_context(r, CTX, 0, "draws"), 0);
+		assert_int_equal(r->impl->create_context(r, 8, 0, "ends"), 0);
+		create_target(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 2048, 2048, 0);
+		assert_int_equal(r->impl->attach_resource(r, CTX, 10), 0);
+		clear(r, 10, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, colour);
+		assert_true(r->impl->create_fence(r, &timeline, fence) >= 0);
+		r->impl->reset(r);
+	}
+}
+
 static void thousands_of_fences_can_be_pending(void **state)
 {
 	const struct renderer_timeline global = { .global = true };
@@ -668,6 +688,7 @@ int main(void)
 		cmocka_unit_test_teardown(fences_survive_the_end_of_another_context, reset),
 		cmocka_unit_test_teardown(contexts_can_end_with_fences_pending, reset),
 		cmocka_unit_test_teardown(contexts_can_end_faster_than_fences, reset),
+		cmocka_unit_test_teardown(a_reset_ends_contexts_with_fences_pending, reset),
 		cmocka_unit_test_teardown(thousands_of_fences_can_be_pending, reset),
 		cmocka_unit_test_teardown(transfers_and_frames_agree, reset),
 		cmocka_unit_test_teardown(bad_transfers_are_refused, reset),
