@@ -165,6 +165,7 @@ $(BUILD)/obj/render/pixel.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),,-O3)
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/grant_broker_test := tests/xen/fake_gntdev.c
 fakes-xen/grant_bench := tests/xen/fake_gntdev.c
+fakes-xen/grant_stress_test := tests/xen/fake_gntdev.c
 fakes-xen/memory_foreign_test := $(addprefix tests/xen/fake_,gntdev.c foreign.c)
 fakes-xen/memory_kinds_test := $(fakes-xen/memory_foreign_test)
 fakes-xen/frontend_adopt_test := $(fakes-xen/memory_foreign_test)

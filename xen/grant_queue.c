@@ -64,11 +64,12 @@ static void queue_set_read(struct grant_queue *queue, uint32_t number)
 	if ((int32_t)(number + 1 - queue->read) <= 0)
 		return;
 	queue->read = number + 1;
-	__atomic_store_n(&queue->shared->read, queue->read, __ATOMIC_SEQ_CST);
-	/* With a full barrier between: the monitor says that it waits, then looks at how far we
-	 * have read. */
-	if (__atomic_load_n(&queue->shared->full, __ATOMIC_SEQ_CST)) {
-		__atomic_store_n(&queue->shared->full, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&queue->shared->read, queue->read, __ATOMIC_RELEASE);
+	/* (E) With relay_wait_for_room(): the monitor says that it waits, has a full barrier, and
+	 * looks at how far we have read. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&queue->shared->full, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&queue->shared->full, 0, __ATOMIC_RELAXED);
 		queue_signal(queue);
 	}
 }

@@ -297,7 +297,10 @@ static bool relay_wait_for_room(struct grant_relay *relay)
 {
 	uint32_t before = relay->read;
 
-	__atomic_store_n(&relay->shared->full, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&relay->shared->full, 1, __ATOMIC_RELAXED);
+	/* (E) A store and a load that are "sequentially consistent" would do among their like, but
+	 * relay_look_read()'s is none. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	relay_look_read(relay);
 	return relay->read != before;
 }
