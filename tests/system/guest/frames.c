@@ -7,7 +7,8 @@
  * usage: frames [-g] PACE-MS SECONDS
  *   -g  with OpenGL ES 2
  *
- * SIGTERM ends it early. Prints "guest: frames N late L p50 A p99 B longest C ms": so many frames
+ * SIGTERM ends it early. Prints "guest: frames begin after S s", the time that it took to show the
+ * first ones, and at its end "guest: frames N late L p50 A p99 B longest C ms": so many frames
  * were shown, L of them later than twice the pace after the one before. A frame that cannot be
  * shown ends the program with an error.
  */
@@ -70,7 +71,7 @@ int main(int argc, char **argv)
 {
 	bool opengl = argc == 4 && !strcmp(argv[1], "-g");
 	double *intervals = calloc(FRAMES_MAX, sizeof(*intervals));
-	double pace, end, shown, due, now;
+	double pace, end, shown, due, now, started = now_ms();
 	struct screen screen = { 0 };
 	struct dumb buffers[2];
 	struct gl *gl = NULL;
@@ -93,7 +94,7 @@ int main(int argc, char **argv)
 		else
 			frame_show_2d(&screen, &buffers[frame % 2], frame);
 	signal(SIGTERM, on_end);
-	puts("guest: frames begin");
+	printf("guest: frames begin after %.1f s\n", (now_ms() - started) / 1e3);
 	fflush(stdout);
 	due = shown = now_ms();
 	end = shown + strtod(argv[argc - 1], NULL) * 1e3;

@@ -33,12 +33,12 @@ begin_drawing() {
 # end_drawing RUN LIMIT
 end_drawing() {
 	for g in plain virgl; do
-		seen=$(cat "/tmp/$g.flushes")
+		seen=$(cat "/tmp/$g.shown")
 		check "$1: $g draws, and no frame fails" run_in $g "$2" 'wait $(cat /tmp/frames.pid); r=$?; cat /tmp/frames.out; [ $r = 0 ]'
 		logged $g "@done-$(cat /tmp/$g.serial) " || stuck $g "$1"
 		cp /tmp/$g.out "/share/out/frames-$g-$1"
-		say "  $g: $(sed -n 's/guest: \(frames .* ms\)/\1/p' /tmp/$g.out)"
-		flushes $g
+		say "  $g: $(sed -n 's/guest: \(frames .* m\?s\)/\1/p' /tmp/$g.out | tr '\n' ';')"
+		shown $g
 		# Four frames are not measured.
 		check "$1: each of $g's frames came to its output" each_came $g "$1"
 	done
@@ -51,8 +51,8 @@ stuck() {
 	gpudom_log
 	status "$1" . >"/share/out/stuck-$1-$2-later.json"
 }
-each_came() { n=$(measured "$1-$2" frames) && [ "$n" -gt 10 ] && [ $(($(cat "/tmp/$1.flushes") - seen)) -ge $((n + 4)) ]; }
-flushes() { status "$1" '.worker.outputs[0].flushes' >"/tmp/$1.flushes"; }
+each_came() { n=$(measured "$1-$2" frames) && [ "$n" -gt 10 ] && [ $(($(cat "/tmp/$1.shown") - seen)) -ge $((n + 4)) ]; }
+shown() { status "$1" '.worker.outputs[0].frames' >"/tmp/$1.shown"; }
 beside() {
 	say "$1, $2: frames $(measured $1-$2 frames), without $(measured $1-without frames); p50 $(measured $1-$2 p50), without $(measured $1-without p50) ms; p99 $(measured $1-$2 p99), without $(measured $1-without p99) ms; late $(measured $1-$2 late), without $(measured $1-without late)"
 }
@@ -74,8 +74,8 @@ xl sched-credit2 -d gpudom -w 2048
 for g in plain virgl; do xl sched-credit2 -d $g -w 1024; done
 xl sched-credit2 -d tight -w 128
 check "tight has an attacker in its kernel" run_in tight 60 'insmod /share/bin/hostile.ko'
-flushes plain
-flushes virgl
+shown plain
+shown virgl
 
 # What a worker that was taken over would do: map another guest's pages. attempt OPTION...: by one that serves nobody.
 attempt() {
@@ -121,7 +121,8 @@ attacked() { case " $ways " in *" $1 "*) ;; *) false ;; esac }
 ! attacked c || check "commands were" [ "$(counted errors)" -ge 500 ]
 if attacked q; then
 	check "all resources that it may have" [ "$(counted resources)" = 200 ]
-	check "all contexts" [ "$(counted contexts)" = 8 ]
+	# A renderer without OpenGL has none.
+	[ -n "${tight:-}" ] || check "all contexts" [ "$(counted contexts)" = 8 ]
 	check "all memory of the host's" [ "$(counted pixels_mib)" = 32 ]
 	check "all memory of its own as backings" [ "$(counted backings_mib)" = 30 ]
 	check "what is more is refused" [ "$(counted refused)" -ge 100 ]
