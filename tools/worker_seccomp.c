@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/udmabuf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 /* After xen.h, whose types it uses. */
 #include <xen/sys/privcmd.h>
 
+#include "backend/udmabuf.h"
 #include "tools/input_seccomp.h"
 #include "tools/seccomp_list.h"
 
@@ -101,6 +103,8 @@ static const struct device {
 	{ "/dev/kgsl", 0x09 },    /* Qualcomm */
 };
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
+/* The bit of worker_sandbox.devices that is none of these */
+#define DEVICE_UDMABUF (UINT32_C(1) << 31)
 
 /* ---------------------------------------------------------------- rules */
 
@@ -118,6 +122,10 @@ static int add_ioctls(scmp_filter_ctx filter, const struct worker_sandbox *sandb
 	for (size_t i = 0; r == 0 && i < DEVICE_COUNT; i++)
 		if (sandbox->devices & (1u << i))
 			r = seccomp_list_allow_if(filter, "ioctl", 1, 0xff00, devices[i].type << 8);
+	/* Makes a dma-buf of memory files that we have open; */
+	if (r == 0 && sandbox->devices & DEVICE_UDMABUF)
+		r = seccomp_list_allow_if(
+		    filter, "ioctl", 1, SECCOMP_LIST_LOW32, UDMABUF_CREATE_LIST);
 	if (r == 0 && sandbox->grants)
 		r = seccomp_list_allow_if(filter, "ioctl", 1, 0xff00, 'G' << 8);
 	/* Foreign memory, where there are no grants: the descriptor is locked to one guest, and can
@@ -240,6 +248,8 @@ void worker_seccomp_look(struct worker_sandbox *sandbox)
 	while ((entry = readdir(directory))) {
 		n = readlinkat(dirfd(directory), entry->d_name, path, sizeof(path) - 1);
 		path[n > 0 ? n : 0] = '\0';
+		if (strcmp(path, UDMABUF_PATH) == 0)
+			sandbox->devices |= DEVICE_UDMABUF;
 		for (size_t i = 0; i < DEVICE_COUNT; i++)
 			if (strncmp(path, devices[i].path, strlen(devices[i].path)) == 0)
 				sandbox->devices |= 1u << i;
