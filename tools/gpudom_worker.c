@@ -22,6 +22,7 @@
 #include "backend/display_socket.h"
 #include "backend/gpu.h"
 #include "backend/log.h"
+#include "backend/udmabuf.h"
 #include "backend/vhost_user.h"
 #include "render/headless.h"
 #include "render/png.h"
@@ -51,7 +52,8 @@ struct worker {
 	struct worker_input input; /* of an input device, which has neither of the two */
 	struct vhost_user *user;   /* NULL: nobody is connected */
 	int listen_fd;             /* -1: none */
-	int gpu_fd;                /* the front end's display socket that we don't use; -1: none */
+	struct udmabuf udmabuf;
+	int gpu_fd; /* the front end's display socket that we don't use; -1: none */
 	sd_event_source *listening;
 	sd_event_source *fences;
 	struct trace trace;
@@ -397,8 +399,12 @@ static int worker_create_display(struct worker *worker)
 	};
 	int r;
 
-	if (options->display == WORKER_DISPLAY_FRONTEND)
-		return display_socket_create(worker->event, &worker->display);
+	if (options->display != WORKER_DISPLAY_HEADLESS) {
+		r = display_socket_create(worker->event, &worker->display);
+		if (r == 0 && options->display == WORKER_DISPLAY_SEAT)
+			r = display_socket_set_fd(worker->display, options->seat_fd);
+		return r;
+	}
 	memcpy(headless.modes, options->modes, sizeof(headless.modes));
 	r = headless_create(&headless, &worker->display);
 	if (r < 0 && headless.screen_fd >= 0) {
@@ -424,6 +430,8 @@ static int worker_create_input(struct worker *worker)
 
 static int worker_create_gpu(struct worker *worker)
 {
+	const bool exports = worker->options.display != WORKER_DISPLAY_HEADLESS &&
+			     udmabuf_open(&worker->udmabuf) == 0;
 	const struct gpu_options options = {
 		.renderer = worker->renderer,
 		.display = worker->display,
@@ -432,6 +440,7 @@ static int worker_create_gpu(struct worker *worker)
 		.edid = worker->options.edid,
 		.telemetry = worker->telemetry.page,
 		.guest = worker->options.guest,
+		.udmabuf = exports ? &worker->udmabuf : NULL,
 	};
 	int fd, r;
 
@@ -472,8 +481,14 @@ static void worker_on_seat(void *data, int fd)
 {
 	struct worker *worker = data;
 
-	if (worker_is_gpu(worker) || worker_input_set_seat(&worker->input, fd) < 0)
+	if (!worker_is_gpu(worker)) {
+		if (worker_input_set_seat(&worker->input, fd) < 0)
+			close(fd);
+	} else if (worker->options.display == WORKER_DISPLAY_SEAT) {
+		display_socket_set_fd(worker->display, fd);
+	} else {
 		close(fd);
+	}
 }
 
 /* What gpudomd says at run time. */
@@ -585,7 +600,8 @@ static int worker_join_seat(struct worker *worker)
 		.domid = options->domid,
 		.kind = options->device };
 
-	if (!options->seat_path || options->seat_fd >= 0 || worker_is_gpu(worker))
+	if (!options->seat_path || options->seat_fd >= 0 ||
+	    (worker_is_gpu(worker) && options->display != WORKER_DISPLAY_SEAT))
 		return 0;
 	options->seat_fd = worker_seat_connect(&seat);
 	return options->seat_fd < 0 ? options->seat_fd : 0;
@@ -639,6 +655,7 @@ static void worker_finish(struct worker *worker)
 		worker->display->impl->destroy(worker->display);
 	if (worker->renderer)
 		worker->renderer->impl->destroy(worker->renderer);
+	udmabuf_close(&worker->udmabuf);
 	if (worker->listen_fd >= 0) {
 		if (worker->monitor.fd < 0)
 			unlink(worker->options.socket_path);
@@ -664,7 +681,9 @@ static void worker_refuse_shader_cache(void)
 
 int main(int argc, char **argv)
 {
-	struct worker worker = { .monitor.fd = -1, .listen_fd = -1, .gpu_fd = -1 };
+	struct worker worker = {
+		.monitor.fd = -1, .listen_fd = -1, .gpu_fd = -1, .udmabuf.fd = -1
+	};
 	char subject[128];
 	int r;
 

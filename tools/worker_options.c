@@ -139,7 +139,7 @@ static const char help[] =
     "                          " CAPSET_NAMES "\n"
     "\n"
     "Display\n"
-    "  --display=NAME          headless, or frontend: the window of the front end (QEMU)\n"
+    "  --display=NAME          headless, frontend: the window of the front end (QEMU), or seat\n"
     "  --scanouts=N            outputs of a headless display, 1 to 16 (default 1)\n"
     "  --mode=WxH[@HZ]         of the first output, given again of the next (1024x768)\n"
     "  --refresh=HZ            of modes without one; 0: as fast as the guest can (60)\n"
@@ -340,7 +340,7 @@ static int parse_choice(struct worker_options *options, int opt, const char *val
 {
 	static const char *const renderers[] = { "auto", "virgl", "soft", NULL };
 	static const char *const egls[] = { "auto", "gbm", "device", "surfaceless", NULL };
-	static const char *const displays[] = { "headless", "frontend", NULL };
+	static const char *const displays[] = { "headless", "frontend", "seat", NULL };
 	static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
 	int i;
 
@@ -354,7 +354,7 @@ static int parse_choice(struct worker_options *options, int opt, const char *val
 		options->egl = (enum egl_choice)i;
 		return i;
 	case OPT_DISPLAY:
-		i = parse_name(opt, value, displays, "headless or frontend");
+		i = parse_name(opt, value, displays, "headless, frontend or seat");
 		options->display = (enum worker_display)i;
 		return i;
 	default:
@@ -523,6 +523,15 @@ static void lay_out(struct worker_options *options, const struct parse_state *st
 	}
 }
 
+/* --display=seat has a seat, and --seat shows there. */
+static void choose_seat(struct worker_options *options)
+{
+	if (options->seat_path && options->display == WORKER_DISPLAY_HEADLESS)
+		options->display = WORKER_DISPLAY_SEAT;
+	if (options->display == WORKER_DISPLAY_SEAT && !options->seat_path && options->seat_fd < 0)
+		options->seat_path = SEAT_SOCKET_PATH;
+}
+
 static int check(const struct worker_options *options, const struct parse_state *state)
 {
 	if (options->renderer == WORKER_RENDERER_VIRGL && !WITH_VIRGL) {
@@ -576,6 +585,8 @@ int worker_options_parse(struct worker_options *options, int argc, char **argv)
 		    argv[optind]);
 		return -EINVAL;
 	}
+	if (options->device == SEAT_INPUT_KINDS)
+		choose_seat(options);
 	lay_out(options, &state);
 	return check(options, &state);
 }

@@ -12,14 +12,14 @@
 #include "tools/worker_sandbox.h"
 
 enum worker_renderer { WORKER_RENDERER_AUTO, WORKER_RENDERER_VIRGL, WORKER_RENDERER_SOFT };
-enum worker_display { WORKER_DISPLAY_HEADLESS, WORKER_DISPLAY_FRONTEND };
+enum worker_display { WORKER_DISPLAY_HEADLESS, WORKER_DISPLAY_FRONTEND, WORKER_DISPLAY_SEAT };
 
 struct worker_options {
 	const char *socket_path; /* NULL: fd */
 	int fd;                  /* -1: socket_path */
 	bool once;
 	enum seat_input_kind device; /* SEAT_INPUT_KINDS: a GPU */
-	int seat_fd;                 /* of an input device's socket to the seat; -1: none */
+	int seat_fd;                 /* of the device's socket to the seat; -1: none */
 	const char *seat_path;       /* of the manager's socket, to make one; NULL: none */
 	enum worker_renderer renderer;
 	enum egl_choice egl;
