@@ -15,7 +15,7 @@
 #define SEAT_GUEST_NAME_MAX 64
 #define SEAT_VIEWS_MAX 64
 
-struct seat_place { /* of an output */
+struct seat_place {       /* of an output */
 	const char *name; /* of the output; the layout's owner's */
 	int32_t x, y;     /* on the desktop */
 	uint32_t width, height;
@@ -46,7 +46,6 @@ const struct seat_view *seat_layout_view_at(const struct seat_layout *layout, do
 
 /* Moves the point (*@x, *@y) by (@dx, @dy); it stays on outputs that are on: from one to the next
  * where they touch, and at the edge where none does. */
-void seat_layout_move(
-    const struct seat_layout *layout, double *x, double *y, double dx, double dy);
+void seat_layout_move(const struct seat_layout *layout, double *x, double *y, double dx, double dy);
 
 #endif
