@@ -175,7 +175,7 @@ void seat_device_flush(struct seat_device *device)
 	if (device->fd < 0)
 		return;
 	device->frame[device->frame_count++] = (struct seat_input_event){ EV_SYN, SYN_REPORT, 0 };
-	if (!device->ring_count && !device->behind)
+	if (!device->ring_count) /* nor is it behind then */
 		r = device_write(device, device->frame, device->frame_count, NULL, 0);
 	if (r == 0 && input->time_ns)
 		telemetry_histogram_add(&input->latency, telemetry_now() - input->time_ns);
