@@ -13,24 +13,20 @@
 void kms_describe(const struct kms *kms)
 {
 	unsigned connected = 0;
+	bool complained = false;
 	unsigned cards = 0;
 
-	for (unsigned i = 0; i < KMS_CARDS_MAX; i++)
+	for (unsigned i = 0; i < KMS_CARDS_MAX; i++) {
 		cards += kms->cards[i] && kms->cards[i]->fd >= 0;
-	for (unsigned i = 0; i < kms->base.output_count; i++) {
-		const struct seat_output *output = kms->base.outputs[i];
-
-		if (!output->connected)
-			continue;
-		connected++;
-		log_info("Output %s: a monitor with %u modes, the first one %ux%u", output->name,
-		    output->mode_count, output->modes[0].width, output->modes[0].height);
+		complained |= kms->cards[i] && kms->cards[i]->complained;
 	}
+	for (unsigned i = 0; i < kms->base.output_count; i++)
+		connected += kms->base.outputs[i]->connected;
 	if (!kms->base.active)
 		return;
 	if (!cards)
 		log_warning("No graphics card to show on: waiting for one");
-	else if (!connected)
+	else if (!connected && !complained)
 		log_warning("No monitor is connected: waiting for one");
 }
 

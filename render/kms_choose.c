@@ -106,18 +106,28 @@ int kms_mode_find(
 
 /* ---------------------------------------------------------------- CRTCs */
 
-/* Kuhn's way to a largest matching: who stands in the way is moved, if that can be. */
+/* Who has the CRTC; @count: nobody */
+static unsigned find_holder(const struct kms_crtc_wish *wishes, unsigned count, int crtc)
+{
+	unsigned holder = 0;
+
+	while (holder < count && wishes[holder].crtc != crtc)
+		holder++;
+	return holder;
+}
+
+/* Kuhn's way to a largest matching: who stands in the way is moved, if that can be, and if nothing
+ * is free (the second round). */
 static bool find_crtc(struct kms_crtc_wish *wishes, unsigned count, unsigned who, uint32_t *visited)
 {
-	for (int crtc = 0; crtc < 32; crtc++) {
+	for (int i = 0; i < 64; i++) {
+		int crtc = i % 32;
 		uint32_t bit = UINT32_C(1) << crtc;
-		unsigned holder = 0;
+		unsigned holder = find_holder(wishes, count, crtc);
 
-		if (!(wishes[who].possible & bit) || (*visited & bit))
+		if (!(wishes[who].possible & bit) || (*visited & bit) || (i < 32 && holder < count))
 			continue;
 		*visited |= bit;
-		while (holder < count && wishes[holder].crtc != crtc)
-			holder++;
 		if (holder < count &&
 		    (wishes[holder].fixed || !find_crtc(wishes, count, holder, visited)))
 			continue;

@@ -13,8 +13,9 @@
 
 #include "render/kms_private.h"
 
-/* A move that takes longer has waited for a flip. */
+/* A move that takes longer may have waited for a flip; so many in a row have. */
 #define SLOW_NS 2000000
+#define SLOW_MOVES 4
 
 static uint64_t now_ns(void)
 {
@@ -26,7 +27,14 @@ static uint64_t now_ns(void)
 
 static bool must_wait(const struct kms_output *output)
 {
-	return output->pending && (output->pending_slow || output->card->cursor_waits);
+	return output->pending && (output->pending_slow || output->card->slow_moves >= SLOW_MOVES);
+}
+
+static void count_slow(struct kms_card *card, uint64_t took_ns)
+{
+	card->slow_moves = took_ns > SLOW_NS ? card->slow_moves + 1 : 0;
+	if (card->slow_moves == SLOW_MOVES)
+		log_info("%s lets its cursor wait for flips: it moves after them", card->path);
 }
 
 /* Sends what @flags say, and the position. */
@@ -52,11 +60,8 @@ static int send(struct kms_output *output, uint32_t flags)
 	cursor->move_waiting = false;
 	if (flags & DRM_MODE_CURSOR_BO)
 		cursor->picture_waiting = false;
-	else if (output->pending && !output->card->cursor_waits && now_ns() - start > SLOW_NS) {
-		/* Not worth a line: pacing is not affected. */
-		log_debug("%s: its driver lets cursors wait for flips", output->card->path);
-		output->card->cursor_waits = true;
-	}
+	else if (output->pending)
+		count_slow(output->card, now_ns() - start);
 	return 0;
 }
 

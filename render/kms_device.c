@@ -218,7 +218,7 @@ static void read_caps(struct kms_card *card)
 	card->has_prime = prime & DRM_PRIME_CAP_EXPORT;
 	card->cursor_width = (uint32_t)get_cap(card, DRM_CAP_CURSOR_WIDTH, 64);
 	card->cursor_height = (uint32_t)get_cap(card, DRM_CAP_CURSOR_HEIGHT, 64);
-	card->cursor_waits = false;
+	card->slow_moves = 0;
 }
 
 /* CRTCs and planes. -ENODEV: it shows nothing (a render-only card). */
@@ -336,7 +336,7 @@ void kms_card_close(struct kms_card *card)
 	kms_outputs_forget(card);
 	card->io = sd_event_source_disable_unref(card->io);
 	kms_planes_forget(card);
-	if (card->master)
+	if (card->master && seat_session_direct(card->kms->session))
 		drmDropMaster(card->fd);
 	card->master = false;
 	kms_fbs_forget(card);

@@ -144,30 +144,45 @@ static bool set_modes(struct kms_output *output, const drmModeConnector *found)
 	return true;
 }
 
-/* Is what it shows still what the monitor can show? Else it goes off, and the seat decides anew. */
-static void check_lit(struct kms_output *output, bool other_monitor)
+/* Is what it shows still what the monitor can show? Else it goes off, and the seat decides anew.
+ * True: the seat should show something, by which the mode is set again. */
+static bool check_lit(struct kms_output *output, bool other_monitor)
 {
 	struct kms_property *link = &output->properties[KMS_CONNECTOR_LINK_STATUS];
 	const struct seat_mode *mode = &output->base.mode;
 
 	if (!output->mode_blob)
-		return;
+		return false;
 	if (!output->base.connected || other_monitor ||
 	    kms_mode_find(output->mode_infos, output->base.mode_count, mode->width, mode->height,
 		mode->refresh) < 0) {
 		kms_output_off(output);
-		return;
+		return true;
 	}
 	/* The kernel: "when user space receives the hotplug uevent and detects a 'BAD' link-status
 	 * ... user space needs to do a new modeset" */
-	if (link->id && link->value != link->wanted)
-		output->modeset = true;
+	if (!link->id || link->value == link->wanted)
+		return false;
+	output->modeset = true;
+	return true;
+}
+
+static void describe(const struct kms_output *output, bool was_connected)
+{
+	const struct seat_output *base = &output->base;
+
+	if (base->connected)
+		log_info("Output %s: a monitor with %u modes, the first one %ux%u", base->name,
+		    base->mode_count, base->modes[0].width, base->modes[0].height);
+	else if (was_connected)
+		log_info("Output %s: its monitor has gone", base->name);
 }
 
 static bool scan_connector(struct kms_card *card, uint32_t id)
 {
 	drmModeConnector *found = drmModeGetConnector(card->fd, id);
 	struct kms_output *output = find_output(card, id);
+	bool was_connected = output && output->base.connected;
 	bool connected;
 	bool changed;
 	bool other;
@@ -193,9 +208,11 @@ static bool scan_connector(struct kms_card *card, uint32_t id)
 	output->base.connected = connected;
 	output->base.width_mm = connected ? found->mmWidth : 0;
 	output->base.height_mm = connected ? found->mmHeight : 0;
-	check_lit(output, other);
+	changed |= check_lit(output, other);
+	if (changed)
+		describe(output, was_connected);
 	drmModeFreeConnector(found);
-	return changed || output->modeset;
+	return changed;
 }
 
 static void forget_output(struct kms_output *output)
@@ -276,6 +293,8 @@ bool kms_outputs_scan(struct kms_card *card, uint32_t connector)
 		if (output->card != card || !output->connector ||
 		    listed(resources, output->connector))
 			continue;
+		if (output->base.connected)
+			log_info("Output %s has gone", output->base.name);
 		changed |= output->base.connected;
 		forget_output(output);
 	}

@@ -183,7 +183,7 @@ struct kms_card {
 	int fd; /* -1: closed, or gone */
 	bool master, complained;
 	bool has_vblank, has_modifiers, has_prime;
-	bool cursor_waits; /* moving the cursor waits for a flip under way */
+	unsigned slow_moves; /* of the cursor, one after the other, while a flip was under way */
 	uint32_t cursor_width, cursor_height;
 	sd_event_source *io;
 	struct kms_crtc crtcs[KMS_CRTCS_MAX];

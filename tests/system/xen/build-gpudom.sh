@@ -77,6 +77,7 @@ own="-iquote . -Wl,--start-group $build/libloopback.a $build/libgpudom.a -Wl,--e
 	program fake_input $seat/fake_input_main.c $seat/fake_input.c -- -iquote .
 	program kms_grab $seat/kms_grab.c -- $own -ldrm
 	program kms_hold $seat/kms_hold.c -- -ldrm
+	program kms_show $seat/kms_show.c -- $own -ldrm -ludev -lseat
 }
 
 # The hostile guest's kernel module, against the test bed's kernel.
