@@ -164,7 +164,8 @@ int ctl_unblock(int argc, char **argv)
 {
 	static const struct action unblock = { "unblock", " GUEST",
 		"Gives a guest its GPU back that was blocked, by somebody or because its workers died too\n"
-		"often. A new worker starts when it next resets its GPU, as when it boots.",
+		"often. A new worker goes on where the last one ended or, if the guest has reset its GPU\n"
+		"since, starts when it next does, as when it boots.",
 		true };
 
 	return action_run(&unblock, argc, argv);

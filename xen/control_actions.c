@@ -99,11 +99,12 @@ int control_run_unblock(struct control_call *call)
 		.run = guest_device_unblock,
 		.name = "unblock",
 		.done =
-		    "is not blocked (any more). A new worker starts when it next resets its GPU, "
-		    "as when it boots; what its workers died of is forgotten.",
+		    "is not blocked (any more). A new worker goes on where the last one ended or, "
+		    "if the guest has reset its GPU since, starts when it next does; what its "
+		    "workers died of is forgotten.",
 		.done_input =
-		    "can have its input device back: a new worker starts when it next resets that, "
-		    "as when it boots.",
+		    "can have its input device back: a new worker goes on or, if the guest has "
+		    "reset that since, starts when it next does.",
 	};
 
 	return control_act(call, &unblock);

@@ -69,8 +69,24 @@ static void guest_device_give_up(struct guest_device *device)
 		guest_device_released(device);
 		return;
 	}
+	/* A driver that does not care for what it is told now can go on when it is not blocked any
+	 * more. */
+	device->resumable = device->kept->health.blocked && mmio_running(&device->mmio);
 	mmio_break(&device->mmio);
 	guest_device_retry(device);
+}
+
+bool guest_device_resume(struct guest_device *device)
+{
+	if (device->state != DEVICE_LOST || !device->resumable ||
+	    !(device->kept->registers.status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return false;
+	device->resumable = false;
+	if (guest_worker_start(&device->worker) < 0)
+		return false;
+	mmio_mend(&device->mmio);
+	device->state = DEVICE_REPLACING;
+	return true;
 }
 
 static void guest_device_never_started(struct guest_device *device)

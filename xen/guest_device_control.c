@@ -105,9 +105,14 @@ int guest_device_unblock(struct guest_device *device)
 	if (!*blocked)
 		return 0;
 	*blocked = GUEST_NOT_BLOCKED;
-	log_info("%s: not blocked any more: a new worker starts when the guest resets its %s",
-	    device->name, guest_device_noun(device));
 	guest_device_complain(device, NULL);
+	if (guest_device_resume(device))
+		log_info("%s: not blocked any more: a new worker goes on where the last one ended",
+		    device->name);
+	else
+		log_info(
+		    "%s: not blocked any more: a new worker starts when the guest resets its %s",
+		    device->name, guest_device_noun(device));
 	return 0;
 }
 

@@ -45,6 +45,7 @@ struct guest_device {
 	char option[32]; /* of the worker, "--device=keyboard" */
 	bool renew;      /* the next reset starts a new worker */
 	bool unfit;      /* the one that should replace another lacks features */
+	bool resumable;  /* blocked, and nothing else is wrong with it */
 
 	int trace_fd;             /* of its worker's ring; -1: none */
 	bool tracing;             /* into that */
@@ -59,6 +60,10 @@ struct guest_device {
 
 /* A new worker with an empty device, for a reset that is pending. False: it cannot be started. */
 bool guest_device_restart(struct guest_device *device);
+
+/* After a block: a new worker goes on where the last one ended, if the guest has not reset the device
+ * since. False: the next reset starts one. */
+bool guest_device_resume(struct guest_device *device);
 
 /* The same with settings that have changed, where a worker serves it. */
 void guest_device_renew_worker(struct guest_device *device);

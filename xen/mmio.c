@@ -54,6 +54,11 @@ void mmio_break(struct mmio *mmio)
 		mmio_interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
 }
 
+void mmio_mend(struct mmio *mmio)
+{
+	mmio->state->status &= ~(uint32_t)VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
 void mmio_lose(struct mmio *mmio)
 {
 	mmio->state->status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |

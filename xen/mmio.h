@@ -118,6 +118,9 @@ bool mmio_running(const struct mmio *mmio);
 /* A device that serves no more: DEVICE_NEEDS_RESET, and a configuration interrupt. */
 void mmio_break(struct mmio *mmio);
 
+/* Takes that back, where the driver has not reset the device: it is well again. */
+void mmio_mend(struct mmio *mmio);
+
 /* The same for one that its driver may have set up, in a way that is not known any more. */
 void mmio_lose(struct mmio *mmio);
 

@@ -308,6 +308,77 @@ static void people_block_and_unblock(void **state)
 	assert_served(rig, 0, 0x44);
 }
 
+/* It is let go on, and does; what it was told meanwhile is acknowledged. */
+static void unblock_and_go_on(struct rig *rig)
+{
+	WAIT_FOR(rig, status(rig)->state == DEVICE_LOST);
+	forget_mapped();
+	assert_true(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
+	WAIT_FOR(rig, serves(rig) && rd(rig, VIRTIO_MMIO_INTERRUPT_STATUS) == 3);
+	wr(rig, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+	assert_well(rig);
+}
+
+/* As assert_served(), where interrupts of before may still come. */
+static void assert_answered(struct rig *rig, unsigned queue, uint8_t fill)
+{
+	uint16_t used = grant_ring_used(queue);
+
+	grant_ring_add(queue, fill);
+	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+	WAIT_FOR(rig, grant_ring_used(queue) != used);
+	assert_memory_equal(
+	    grant_ring_page(queue, PAGE_ANSWER), grant_ring_page(queue, PAGE_REQUEST), 16);
+}
+
+/* Linux takes no notice of DEVICE_NEEDS_RESET: its requests are there all the while. */
+static void one_that_ignored_the_block_goes_on(void **state)
+{
+	struct rig *rig = *state;
+
+	configure(rig, "[default]\ncrash-limit = 3/60s\n");
+	start_served_guest(rig);
+	assert_served(rig, 0, 0x21);
+	crash_too_often(rig);
+	grant_ring_add(0, 0x22);
+	wr(rig, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	unblock_and_go_on(rig);
+	/* What it asked for meanwhile, too */
+	WAIT_FOR(rig, grant_ring_used(0) == 2);
+	assert_answered(rig, 1, 0x23);
+	assert_answered(rig, 0, 0x24);
+	assert_int_equal(status(rig)->health.deaths, 3);
+	/* ... and again, as often as people like */
+	for (uint8_t i = 0; i < 3; i++) {
+		assert_int_equal(guest_device_block(only_device(rig)), 0);
+		unblock_and_go_on(rig);
+		assert_answered(rig, 0, 0x30 + i);
+	}
+	assert_well(rig);
+}
+
+/* What the guest has broken itself stays broken. */
+static void one_that_broke_its_device_does_not_go_on(void **state)
+{
+	struct rig *rig = *state;
+
+	start_served_guest(rig);
+	wr(rig, VIRTIO_MMIO_QUEUE_SEL, 0);
+	wr(rig, VIRTIO_MMIO_QUEUE_READY, 0);
+	wr(rig, VIRTIO_MMIO_QUEUE_NUM, 3);
+	wr(rig, VIRTIO_MMIO_QUEUE_READY, 1);
+	assert_true(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	assert_int_equal(guest_device_block(only_device(rig)), 0);
+	WAIT_FOR(rig, status(rig)->state == DEVICE_LOST);
+	forget_mapped();
+	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
+	assert_true(rd(rig, VIRTIO_MMIO_STATUS) & NEEDS_RESET);
+	assert_int_equal(status(rig)->state, DEVICE_LOST);
+	bring_up(rig);
+	assert_served(rig, 0, 0x44);
+}
+
 static void a_blocked_guest_goes(void **state)
 {
 	struct rig *rig = *state;
@@ -602,6 +673,8 @@ int main(int argc, char **argv)
 		TEST(nobody_looks_who_need_not),
 		TEST(one_that_crashes_too_often_is_blocked),
 		TEST(people_block_and_unblock),
+		TEST(one_that_ignored_the_block_goes_on),
+		TEST(one_that_broke_its_device_does_not_go_on),
 		TEST(a_blocked_guest_goes),
 		TEST(people_block_at_any_moment),
 		TEST(people_replace_a_worker),

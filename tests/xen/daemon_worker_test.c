@@ -276,8 +276,9 @@ static void a_request_that_kills_every_worker(void **state)
 	assert_int_equal(grant_ring_used(0), 1);
 	set_mood(WELL, 0);
 	forget_mapped();
+	/* Whether it goes on or not, a reset is a new beginning, with rings that know nothing of
+	 * that. */
 	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
-	/* The guest's reset is a new beginning, with rings that know nothing of that. */
 	bring_up(rig);
 	assert_served(rig, 0, 0x14);
 	assert_int_equal(grant_ring_used(0), 1);
@@ -600,8 +601,8 @@ static void a_worker_that_cannot_be_started_anew(void **state)
 	start_guest(rig);
 	bring_up(rig);
 	kill_workers(rig);
-	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
 	fake_gntdev->fail_open = true;
+	assert_int_equal(guest_device_unblock(only_device(rig)), 0);
 	wr(rig, VIRTIO_MMIO_STATUS, 0);
 	/* The reset is over, the device is not well. */
 	assert_int_equal(rd(rig, VIRTIO_MMIO_STATUS), NEEDS_RESET);
