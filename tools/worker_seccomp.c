@@ -122,7 +122,7 @@ static int add_ioctls(scmp_filter_ctx filter, const struct worker_sandbox *sandb
 	for (size_t i = 0; r == 0 && i < DEVICE_COUNT; i++)
 		if (sandbox->devices & (1u << i))
 			r = seccomp_list_allow_if(filter, "ioctl", 1, 0xff00, devices[i].type << 8);
-	/* Makes a dma-buf of memory files that we have open; */
+	/* Makes a dma-buf of memory files that we have open */
 	if (r == 0 && sandbox->devices & DEVICE_UDMABUF)
 		r = seccomp_list_allow_if(
 		    filter, "ioctl", 1, SECCOMP_LIST_LOW32, UDMABUF_CREATE_LIST);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,10 +38,12 @@ int loopback_memory_init(struct loopback_memory *memory, size_t size, unsigned r
 	size_t unit = (size_t)LOOPBACK_PAGE * regions;
 	size = (size + unit - 1) / unit * unit;
 	*memory = (struct loopback_memory){ .size = size, .page_count = size / LOOPBACK_PAGE };
-	memory->fd = memfd_create("loopback-guest", MFD_CLOEXEC);
+	memory->fd = memfd_create("loopback-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memory->fd < 0)
 		return -errno;
-	if (ftruncate(memory->fd, (off_t)size) < 0) {
+	/* Sealed, as QEMU's memory-backend-memfd is */
+	if (ftruncate(memory->fd, (off_t)size) < 0 ||
+	    fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
 		ret = -errno;
 		goto close_fd;
 	}

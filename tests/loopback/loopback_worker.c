@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/display_socket.h"
 #include "render/headless.h"
 #include "render/soft.h"
 #include "render/virgl.h"
@@ -83,7 +84,8 @@ static int plug_together(struct loopback_worker *worker)
 		return ret;
 	headless.event = worker->event;
 	memcpy(headless.modes, options->modes, sizeof(headless.modes));
-	ret = headless_create(&headless, &worker->display);
+	ret = options->display_socket ? display_socket_create(worker->event, &worker->display)
+				      : headless_create(&headless, &worker->display);
 	if (ret < 0)
 		return ret;
 	ret = options->virgl ? virgl_create(&virgl, &worker->renderer)
@@ -95,6 +97,8 @@ static int plug_together(struct loopback_worker *worker)
 		.display = worker->display,
 		.scanouts = options->scanouts,
 		.limits = options->limits,
+		.udmabuf = options->udmabuf,
+		.telemetry = options->telemetry,
 	};
 	ret = gpu_create(&gpu, &worker->device);
 	if (ret < 0)

@@ -20,7 +20,11 @@ struct loopback_worker_options {
 	unsigned scanouts; /* 0: 1 */
 	/* All zero: 1024x768 each, refresh 0 */
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
-	struct gpu_limits limits; /* fields that are 0: as GPU_LIMITS_DEFAULT */
+	/* On the socket of display_socket_set_fd() (called in the worker's thread), not headless */
+	bool display_socket;
+	struct udmabuf *udmabuf;     /* NULL: none */
+	struct telemetry *telemetry; /* NULL: the worker's own */
+	struct gpu_limits limits;    /* fields that are 0: as GPU_LIMITS_DEFAULT */
 };
 
 struct loopback_worker {
