@@ -109,6 +109,9 @@ release_tests := device/sandbox_test
 # ... and with sanitizers, which the sandbox does not get on with
 both_tests := device/trace_test device/input_test
 device_tests := $(filter-out $(release_tests),$(patsubst tests/%.c,%,$(wildcard tests/device/*_test.c)))
+ifeq ($(WITH_SEAT),0)
+device_tests := $(filter-out device/seat_test,$(device_tests))
+endif
 xen_tests := $(patsubst tests/%.c,%,$(wildcard tests/xen/*_test.c))
 # The longest first, as tests/run.sh runs several at a time
 tests := $(xen_tests) $(device_tests) $(unit_tests)
@@ -211,7 +214,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 # ---------------------------------------------------------------- tests
 
 release-test-programs: $(addprefix $(BUILD)/,$(release_tests) $(both_tests) gpudom-worker gpudom-worker-compromised)
-test-programs: $(addprefix $(BUILD)/,$(tests) gpudom-worker gpudom-keeper)
+test-programs: $(addprefix $(BUILD)/,$(tests) $(filter-out gpudomd gpudomctl gpudom-bench,$(PROGRAMS)))
 fuzz-programs: $(addprefix $(BUILD)/,$(fuzzers))
 
 # Everyday: unit, device and fake-Xen tests under sanitizers, each fuzzer briefly, what can be left
