@@ -13,6 +13,7 @@
 #include "backend/telemetry.h"
 #include "xen/discovery.h"
 #include "xen/guest.h"
+#include "xen/seat_link.h"
 #include "xen/tracing.h"
 
 #define DAEMON_NAMES_MAX 1024 /* of all settings */
@@ -23,11 +24,17 @@ struct gpu_daemon {
 	struct guest *guests[DAEMON_GUESTS_MAX];
 	uint64_t started_ns;
 	struct tracing tracing;
+	struct seat_link *seat;
 };
 
 struct tracing *daemon_tracing(struct gpu_daemon *gpu_daemon)
 {
 	return &gpu_daemon->tracing;
+}
+
+struct seat_link *daemon_seat(const struct gpu_daemon *gpu_daemon)
+{
+	return gpu_daemon->seat;
 }
 
 unsigned daemon_served(const struct gpu_daemon *gpu_daemon)
@@ -150,6 +157,7 @@ static struct guest_options daemon_guest_options(
 		.worker_path = gpu_daemon->options.worker_path,
 		.ioeventfd = gpu_daemon->options.ioeventfd,
 		.trace = &gpu_daemon->tracing.ring,
+		.seat = gpu_daemon->seat,
 		.serving = daemon_device_serving,
 		.complain = daemon_device_complains,
 		.removed = daemon_device_removed,
@@ -269,6 +277,40 @@ int daemon_reload(struct gpu_daemon *gpu_daemon, daemon_changed changed, void *d
 	return 0;
 }
 
+/* ------------------------------------------------------------------ the seat */
+
+static void daemon_seat_came(void *data)
+{
+	struct gpu_daemon *gpu_daemon = data;
+
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		if (gpu_daemon->guests[i])
+			guest_seat_came(gpu_daemon->guests[i]);
+}
+
+static void daemon_seat_unsure(void *data, uint16_t domid, unsigned devid)
+{
+	struct guest **guest = daemon_find(data, domid);
+
+	if (guest)
+		guest_seat_unsure(*guest, devid);
+}
+
+/* Guests are served without, too. */
+static void daemon_open_seat(struct gpu_daemon *gpu_daemon)
+{
+	const struct seat_link_options options = {
+		.path = gpu_daemon->options.seat_path,
+		.event = gpu_daemon->options.event,
+		.connected = daemon_seat_came,
+		.unsure = daemon_seat_unsure,
+		.data = gpu_daemon,
+	};
+
+	if (options.path && *options.path)
+		seat_link_create(&options, &gpu_daemon->seat);
+}
+
 /* ------------------------------------------------------ a predecessor's guests */
 
 static void daemon_adopt_guest(struct gpu_daemon *gpu_daemon, uint16_t domid)
@@ -354,6 +396,7 @@ int daemon_create(const struct daemon_options *options, struct gpu_daemon **out)
 		return error;
 	}
 	discovery_publish(gpu_daemon->discovery, "starting");
+	daemon_open_seat(gpu_daemon);
 	daemon_adopt_guests(gpu_daemon);
 	discovery_publish(gpu_daemon->discovery, "ready");
 	daemon_report(gpu_daemon);
@@ -365,6 +408,7 @@ static void daemon_free(struct gpu_daemon *gpu_daemon)
 {
 	discovery_publish(gpu_daemon->discovery, NULL);
 	discovery_destroy(gpu_daemon->discovery);
+	seat_link_destroy(gpu_daemon->seat);
 	tracing_finish(&gpu_daemon->tracing);
 	free(gpu_daemon);
 }

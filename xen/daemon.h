@@ -22,12 +22,14 @@ struct daemon_options {
 	struct keep *keep;       /* not owned; what a predecessor left is taken from it */
 	struct cgroup *cgroup;   /* not owned; NULL: workers have no groups */
 	const char *worker_path; /* not owned */
+	const char *seat_path;   /* of gpudom-seat's socket; not owned; NULL: there is none */
 	bool ioeventfd;          /* let the kernel take kicks where it can */
 	bool once;               /* leave the loop when the first guest has left */
 };
 
 struct gpu_daemon;
 struct guest;
+struct seat_link;
 struct tracing;
 
 /* Goes on with the guests of a predecessor, connects to xenstore and publishes that it is ready.
@@ -62,6 +64,9 @@ struct guest *daemon_next_guest(const struct gpu_daemon *gpu_daemon, unsigned *p
 
 /* CLOCK_MONOTONIC, nanoseconds: when daemon_create() was called. */
 uint64_t daemon_started_ns(const struct gpu_daemon *gpu_daemon);
+
+/* The way to gpudom-seat, which may be absent; NULL: there is none. */
+struct seat_link *daemon_seat(const struct gpu_daemon *gpu_daemon);
 
 /* ---- daemon_trace.c ---- */
 

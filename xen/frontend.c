@@ -511,6 +511,26 @@ void frontend_invalidate(struct frontend *frontend, int memory_fd, frontend_done
 	frontend_pump(frontend);
 }
 
+static void frontend_gpu_socket_refused(struct frontend *frontend)
+{
+	log_guest(frontend->options.limit, "%s: the worker cannot show its frames at the seat",
+	    frontend->options.name);
+}
+
+void frontend_set_gpu_socket(struct frontend *frontend, int fd)
+{
+	struct command *command =
+	    frontend_tell(frontend, VHOST_USER_GPU_SET_SOCKET, NULL, 0, fd, -1);
+
+	if (!command) {
+		close(fd);
+		return;
+	}
+	command->own_fd = fd;
+	command->refused = frontend_gpu_socket_refused;
+	frontend_pump(frontend);
+}
+
 void frontend_write_config(struct frontend *frontend, uint32_t offset, const void *from,
     uint32_t size, frontend_done done, void *data)
 {

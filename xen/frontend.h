@@ -128,6 +128,10 @@ void frontend_reset(struct frontend *frontend, frontend_done done, void *data);
  * is taken over. Several may be under way. */
 void frontend_invalidate(struct frontend *frontend, int memory_fd, frontend_done done, void *data);
 
+/* VHOST_USER_GPU_SET_SOCKET: a GPU shows its frames there from now on. @fd is taken over. A back
+ * end that does not want it is left without (logged). After ready(). */
+void frontend_set_gpu_socket(struct frontend *frontend, int fd);
+
 /* Writes [offset, +size) of the configuration space and reads it anew; then @done. */
 void frontend_write_config(struct frontend *frontend, uint32_t offset, const void *from,
     uint32_t size, frontend_done done, void *data);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backend/log.h"
+#include "backend/seat_message.h"
 #include "backend/telemetry.h"
 #include "tools/version.h"
 #include "xen/cgroup.h"
@@ -30,6 +31,7 @@ struct gpudomd_options {
 	const char *worker_path;
 	const char *control_path; /* empty: none */
 	const char *control_group;
+	const char *seat_path; /* empty: none */
 	enum log_level log_level;
 	struct cgroup_options cgroup;
 	bool once, check_config, release_cgroup;
@@ -64,6 +66,7 @@ static const char help[] =
     "                     when gpudomd does (see gpudomd(8)); --no-ioeventfd is the default\n"
     "  --control=PATH     socket for gpudomctl (" CONTROL_PATH "); empty: none\n"
     "  --control-group=GROUP  who may use it besides root (" CONTROL_GROUP ", if there is one)\n"
+    "  --seat=PATH        gpudom-seat's socket (" SEAT_SOCKET_PATH "); empty: none\n"
     "  --log-level=LEVEL  error, warning, info (default), debug\n"
     "  --version  --help\n";
 
@@ -78,6 +81,7 @@ enum {
 	OPT_NO_IOEVENTFD,
 	OPT_CONTROL,
 	OPT_CONTROL_GROUP,
+	OPT_SEAT,
 	OPT_LOG_LEVEL,
 	OPT_VERSION,
 	OPT_HELP,
@@ -94,6 +98,7 @@ static const struct option long_options[] = {
 	{ "no-ioeventfd", no_argument, NULL, OPT_NO_IOEVENTFD },
 	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "control-group", required_argument, NULL, OPT_CONTROL_GROUP },
+	{ "seat", required_argument, NULL, OPT_SEAT },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -145,6 +150,9 @@ static int gpudomd_parse(struct gpudomd_options *options, int argc, char **argv)
 			break;
 		case OPT_CONTROL_GROUP:
 			options->control_group = optarg;
+			break;
+		case OPT_SEAT:
+			options->seat_path = optarg;
 			break;
 		case OPT_LOG_LEVEL:
 			if (parse_log_level(optarg, &options->log_level) < 0)
@@ -261,6 +269,7 @@ static int gpudomd_set_up(struct gpudomd *gpudomd)
 		.config = &gpudomd->config,
 		.config_path = gpudomd->options.config_path,
 		.keep = gpudomd->keep,
+		.seat_path = gpudomd->options.seat_path,
 		.ioeventfd = gpudomd->options.ioeventfd,
 		.once = gpudomd->options.once,
 	};
@@ -354,7 +363,9 @@ static void gpudomd_finish(struct gpudomd *gpudomd)
 int main(int argc, char **argv)
 {
 	struct gpudomd gpudomd = {
-		.options = { .log_level = LOG_LEVEL_INFO, .control_path = CONTROL_PATH },
+		.options = { .log_level = LOG_LEVEL_INFO,
+		    .control_path = CONTROL_PATH,
+		    .seat_path = SEAT_SOCKET_PATH },
 		.lock = -1,
 	};
 	int r = gpudomd_parse(&gpudomd.options, argc, argv);

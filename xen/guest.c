@@ -65,6 +65,21 @@ void guest_log_statistics(const struct guest *guest)
 			guest_device_log_statistics(guest->devices[i]);
 }
 
+void guest_seat_came(struct guest *guest)
+{
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		if (guest->devices[i])
+			guest_device_seat_came(guest->devices[i]);
+}
+
+void guest_seat_unsure(struct guest *guest, unsigned devid)
+{
+	for (unsigned i = 0; i < GUEST_DEVICES_MAX; i++)
+		if (guest->devices[i] &&
+		    guest_device_description(guest->devices[i])->devid == devid)
+			guest_device_seat_unsure(guest->devices[i]);
+}
+
 bool guest_is_alive(struct guest *guest)
 {
 	return ioreq_is_alive(guest->server);
@@ -217,6 +232,8 @@ static int guest_make_device(struct guest *guest, unsigned slot)
 		.worker_path = guest->options.worker_path,
 		.ioeventfd = guest->options.ioeventfd,
 		.trace = guest->options.trace,
+		.seat = guest->options.seat,
+		.display = config_display(guest->options.config, guest_section(guest)),
 		.cgroup = guest->options.cgroup,
 		.settings = guest_fingerprint(guest, &state->device),
 		.input = guest_input_kind(guest, &state->device),
@@ -349,6 +366,7 @@ static void guest_apply_at_reset(struct guest *guest)
 			log_error("%s: out of memory: its settings stay", guest->title);
 		else
 			guest_device_set_arguments(guest->devices[i], arguments,
+			    config_display(config, guest_section(guest)),
 			    guest_input_kind(guest, device), guest_fingerprint(guest, device));
 	}
 }

@@ -14,6 +14,7 @@ struct config;
 struct guest;
 struct guest_device;
 struct keep;
+struct seat_link;
 
 struct guest_options {
 	uint16_t domid;
@@ -23,6 +24,7 @@ struct guest_options {
 	struct keep *keep;           /* not owned */
 	struct cgroup *cgroup;       /* not owned; NULL: workers have no groups */
 	const char *worker_path;     /* not copied */
+	struct seat_link *seat;      /* not owned; NULL: there will be none */
 	bool ioeventfd;
 	struct trace *trace; /* gpudomd's ring; not owned */
 
@@ -76,6 +78,11 @@ struct guest_device *guest_next_gpu(const struct guest *guest, unsigned *positio
 
 /* Devices that serve it now. */
 unsigned guest_served(const struct guest *guest);
+
+/* There is a seat now, perhaps another one. */
+void guest_seat_came(struct guest *guest);
+/* A seat has gone, and perhaps did not take the socket of this device. */
+void guest_seat_unsure(struct guest *guest, unsigned devid);
 
 /* A line of counters for each device. */
 void guest_log_statistics(const struct guest *guest);

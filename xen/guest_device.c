@@ -97,12 +97,18 @@ static void guest_device_never_started(struct guest_device *device)
 	guest_device_retry(device);
 }
 
+static int guest_device_start_worker(struct guest_device *device)
+{
+	guest_device_choose_display(device);
+	return guest_worker_start(&device->worker);
+}
+
 bool guest_device_restart(struct guest_device *device)
 {
 	device->unfit = false;
 	guest_worker_forget(&device->worker);
 	guest_device_use_arguments(device);
-	if (guest_worker_start(&device->worker) < 0)
+	if (guest_device_start_worker(device) < 0)
 		return false;
 	device->state = DEVICE_RESTARTING;
 	return true;
@@ -172,7 +178,7 @@ static void guest_device_replace(struct guest_device *device)
 	if (device->mmio.busy == MMIO_RESETTING) {
 		if (!guest_device_restart(device))
 			guest_device_give_up(device);
-	} else if (guest_worker_start(&device->worker) < 0) {
+	} else if (guest_device_start_worker(device) < 0) {
 		guest_device_give_up(device);
 	}
 }
@@ -203,7 +209,7 @@ static void guest_device_worker_gone(void *data)
 	case DEVICE_STARTING:
 		/* One that has failed in order has said why, and would again. */
 		if (!device->worker.crashed || ++device->starts >= START_TRIES ||
-		    guest_worker_start(&device->worker) < 0)
+		    guest_device_start_worker(device) < 0)
 			guest_device_never_started(device);
 		break;
 	case DEVICE_SERVING: /* lost() comes first */
@@ -316,6 +322,9 @@ static void guest_device_ready(void *data)
 	trace_instant(
 	    device->options.trace, .type = TRACE_WORKER_READY, .value = device->irq.trace_device);
 	guest_device_tell_again(device);
+	if (!device->worker.adopted)
+		device->kept->seat = 0;
+	guest_device_join_seat(device);
 	guest_health_set_serving(&device->health, true);
 	if (device->worker.adopted) {
 		mmio_set_config(&device->mmio, frontend_config(device->worker.frontend),
@@ -402,6 +411,8 @@ static void guest_device_init_health(struct guest_device *device)
 		.state = &device->kept->health,
 		.gpu = guest_device_is_gpu(device),
 		.hung = guest_device_hung,
+		.picture_size = guest_device_picture_size,
+		.show_picture = guest_device_show_picture,
 		.data = device,
 	};
 
@@ -522,7 +533,7 @@ static int guest_device_set_up(struct guest_device *device)
 		    device->kept->device.rank);
 		guest_device_complain(device, "one more than 'input' in gpudom.conf has names");
 		guest_device_never_started(device);
-	} else if (guest_worker_start(&device->worker) < 0) {
+	} else if (guest_device_start_worker(device) < 0) {
 		guest_device_never_started(device);
 	}
 	return 0;

@@ -14,6 +14,7 @@
 #include "backend/seat_message.h"
 #include "backend/telemetry.h"
 #include "backend/trace.h"
+#include "xen/config.h"
 #include "xen/discovery.h"
 #include "xen/guest_state.h"
 #include "xen/ioreq.h"
@@ -23,6 +24,7 @@ struct guest_device;
 
 struct cgroup;
 struct keep;
+struct seat_link;
 struct worker_message;
 
 struct guest_device_options {
@@ -39,6 +41,8 @@ struct guest_device_options {
 	uint64_t settings;       /* changes with those, and with @input */
 	/* Of an input device, what it is: SEAT_INPUT_KINDS is one that has nothing to be */
 	enum seat_input_kind input;
+	struct seat_link *seat;      /* not owned; NULL: there will be none */
+	enum config_display display; /* of a GPU */
 	struct gpu_limits limits;
 	enum log_level log_level; /* of the worker */
 	bool ioeventfd;           /* let the kernel take kicks where it can */
@@ -79,13 +83,23 @@ bool guest_device_invalidate(struct guest_device *device, void (*done)(void *), 
 
 /* They hold at once. */
 void guest_device_set_limits(struct guest_device *device, const struct gpu_limits *limits);
-/* The worker's arguments (taken over) for the one that the guest's next reset starts, what an input
- * device is then, and options.settings of both. */
-void guest_device_set_arguments(
-    struct guest_device *device, char **arguments, enum seat_input_kind input, uint64_t settings);
+/* The worker's arguments (taken over) for the one that the guest's next reset starts, where a GPU
+ * shows then, what an input device is then, and options.settings of these but the display. */
+void guest_device_set_arguments(struct guest_device *device, char **arguments,
+    enum config_display display, enum seat_input_kind input, uint64_t settings);
 
 /* One line for scripts; gpudomd(8) says what it means. */
 void guest_device_log_statistics(const struct guest_device *device);
+
+/* ---- guest_device_seat.c ---- */
+
+/* There is a seat now, perhaps another one. */
+void guest_device_seat_came(struct guest_device *device);
+/* A seat has gone, and perhaps did not take its socket. */
+void guest_device_seat_unsure(struct guest_device *device);
+
+/* Its frames, or its events, go by the seat that there is now. */
+bool guest_device_is_at_seat(const struct guest_device *device);
 
 /* ---- guest_device_trace.c ---- */
 
@@ -138,6 +152,8 @@ struct guest_device_status {
 	enum guest_device_state state;
 	enum guest_block blocked; /* with DEVICE_LOST */
 	bool running;             /* the guest's driver is up */
+	bool at_seat;             /* guest_device_is_at_seat() */
+	bool for_seat;            /* it would be, if there were a seat */
 	struct gpu_limits limits; /* that hold now */
 	const char *complaint;    /* what the guest gets wrong, a static sentence; NULL: nothing */
 	pid_t pid;                /* of the worker; 0: none */

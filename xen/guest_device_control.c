@@ -33,6 +33,8 @@ void guest_device_get_status(const struct guest_device *device, struct guest_dev
 		.state = device->state,
 		.blocked = device->kept->health.blocked,
 		.running = mmio_running(&device->mmio),
+		.at_seat = guest_device_is_at_seat(device),
+		.for_seat = device->kept->at_seat || !guest_device_is_gpu(device),
 		.limits = device->options.limits,
 		.complaint = device->complaint,
 		.health = device->kept->health,

@@ -75,6 +75,19 @@ void guest_device_renew_worker(struct guest_device *device);
 void guest_device_use_arguments(struct guest_device *device);
 void guest_device_finish_settings(struct guest_device *device);
 
+/* ---- guest_device_seat.c ---- */
+
+/* A worker is about to be started: says where it shows. */
+void guest_device_choose_display(struct guest_device *device);
+/* Would one that is started now show elsewhere than the one that is there? */
+bool guest_device_display_changed(const struct guest_device *device);
+/* A worker serves: gets it a socket to the seat, if that is there, and it has none of before. */
+void guest_device_join_seat(struct guest_device *device);
+/* struct guest_signal_options */
+int guest_device_picture_size(void *device, unsigned output, uint32_t *width, uint32_t *height);
+int guest_device_show_picture(
+    void *device, unsigned output, uint32_t width, uint32_t height, const uint32_t *pixels);
+
 /* ---- guest_device_trace.c ---- */
 
 /* A new worker serves it: says to that what was said to the last one. */

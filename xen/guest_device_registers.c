@@ -159,7 +159,7 @@ static bool guest_device_on_reset(void *data)
 	    device->options.trace, .type = TRACE_RESET, .value = device->irq.trace_device);
 	switch (device->state) {
 	case DEVICE_SERVING:
-		if (device->renew) {
+		if (device->renew || guest_device_display_changed(device)) {
 			guest_device_renew_worker(device);
 			return true;
 		}

@@ -38,12 +38,13 @@ static void guest_device_forget_arguments(struct guest_device *device)
 	device->renew = false;
 }
 
-void guest_device_set_arguments(
-    struct guest_device *device, char **arguments, enum seat_input_kind input, uint64_t settings)
+void guest_device_set_arguments(struct guest_device *device, char **arguments,
+    enum config_display display, enum seat_input_kind input, uint64_t settings)
 {
 	guest_device_forget_arguments(device);
 	device->next_arguments = arguments;
 	device->next_input = input;
+	device->options.display = display; /* looked at when a worker starts */
 	device->options.settings = settings;
 	/* They may be what they were when the worker was started. */
 	device->renew = settings != device->kept->settings;

@@ -26,6 +26,9 @@ void guest_health_init(struct guest_health *health, const struct guest_health_op
 		.event = options->event,
 		.policy = &health->policy,
 		.state = options->state,
+		.picture_size = options->picture_size,
+		.show_picture = options->show_picture,
+		.data = options->data,
 	};
 
 	*health = (struct guest_health){

@@ -35,6 +35,10 @@ struct guest_health_options {
 	/* The worker has not got any further for the policy's time; a sentence's end that says
 	 * so. It should be killed. From the event loop. */
 	void (*hung)(void *data, const char *what);
+	/* struct guest_signal_options */
+	int (*picture_size)(void *data, unsigned output, uint32_t *width, uint32_t *height);
+	int (*show_picture)(
+	    void *data, unsigned output, uint32_t width, uint32_t height, const uint32_t *pixels);
 	void *data;
 };
 

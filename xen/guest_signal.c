@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xen/guest_signal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,26 +12,46 @@
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define PICTURE_PIXELS_MAX (UINT64_C(1) << 21) /* more take this process too long to draw */
 
-static void guest_signal_show(struct guest_signal *signal, unsigned index)
+static int guest_signal_file_size(
+    struct guest_signal *signal, unsigned index, uint32_t *width, uint32_t *height)
 {
-	const struct guest_policy *policy = signal->options.policy;
 	struct screen_output output;
-	uint32_t *pixels;
 	int error = screen_read(signal->screen_fd, index, &output);
 
 	if (error || !output.serial)
+		return error ? error : -ENOENT;
+	*width = output.width;
+	*height = output.height;
+	return 0;
+}
+
+static void guest_signal_show(struct guest_signal *signal, unsigned index)
+{
+	const struct guest_policy *policy = signal->options.policy;
+	bool elsewhere = true;
+	uint32_t *pixels, width, height;
+	int error = signal->options.picture_size(signal->options.data, index, &width, &height);
+
+	if (error == -ENOTCONN) {
+		elsewhere = false;
+		error = guest_signal_file_size(signal, index, &width, &height);
+	}
+	if (error)
 		return; /* nothing was ever there that could be missed */
 	/* The size is a worker's word. */
-	while ((uint64_t)output.width * output.height > PICTURE_PIXELS_MAX) {
-		output.width /= 2;
-		output.height /= 2;
+	while ((uint64_t)width * height > PICTURE_PIXELS_MAX) {
+		width /= 2;
+		height /= 2;
 	}
-	error =
-	    signal_picture_make(policy->signal_lost_image, output.width, output.height, &pixels);
+	error = signal_picture_make(policy->signal_lost_image, width, height, &pixels);
 	if (!error) {
-		error = screen_lose(signal->screen_fd, index, output.width, output.height, pixels);
+		error = elsewhere ? signal->options.show_picture(
+					signal->options.data, index, width, height, pixels)
+				  : screen_lose(signal->screen_fd, index, width, height, pixels);
 		free(pixels);
 	}
+	if (!error && elsewhere)
+		signal->elsewhere |= UINT32_C(1) << index;
 	if (error)
 		log_guest(signal->options.limit, "%s: output %u keeps its last frame: %s",
 		    signal->options.name, index, strerror(-error));
@@ -92,6 +113,7 @@ static void guest_signal_set(struct guest_signal *signal, unsigned index, bool t
 	if (there) {
 		signal->none_since_ns[index] = 0;
 		signal->replaced &= ~(1u << index);
+		signal->elsewhere &= ~(1u << index);
 	} else if (!signal->none_since_ns[index]) {
 		signal->none_since_ns[index] = telemetry_now();
 	}
@@ -102,6 +124,12 @@ void guest_signal_set_serving(struct guest_signal *signal, bool serving)
 	signal->frozen = 0;
 	for (unsigned i = 0; i < TELEMETRY_OUTPUTS; i++)
 		guest_signal_set(signal, i, serving);
+	guest_signal_arm(signal);
+}
+
+void guest_signal_moved(struct guest_signal *signal)
+{
+	signal->replaced = signal->elsewhere = 0;
 	guest_signal_arm(signal);
 }
 
@@ -153,7 +181,7 @@ void guest_signal_look(struct guest_signal *signal, const struct telemetry *tele
 uint32_t guest_signal_lost(const struct guest_signal *signal)
 {
 	struct screen_output output;
-	uint32_t lost = 0;
+	uint32_t lost = signal->elsewhere;
 
 	for (unsigned i = 0; i < TELEMETRY_OUTPUTS && signal->screen_fd >= 0; i++)
 		if (!screen_read(signal->screen_fd, i, &output) && output.lost &&

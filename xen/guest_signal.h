@@ -22,6 +22,13 @@ struct guest_signal_options {
 	sd_event *event;
 	const struct guest_policy *policy; /* not owned; may change */
 	struct health_state *state;        /* not owned: counts freezes */
+	/* Where frames are shown elsewhere than in the screen's file: what their size was there
+	 * last, and another picture, XRGB8888 without padding, until the next frame. -ENOTCONN:
+	 * they are in the file. -ENOENT: there were none. -errno */
+	int (*picture_size)(void *data, unsigned output, uint32_t *width, uint32_t *height);
+	int (*show_picture)(
+	    void *data, unsigned output, uint32_t width, uint32_t height, const uint32_t *pixels);
+	void *data;
 };
 
 struct guest_signal {
@@ -32,7 +39,8 @@ struct guest_signal {
 	uint64_t frozen_after_ns[TELEMETRY_OUTPUTS];
 	/* CLOCK_MONOTONIC, since when an output has no signal; 0: it has */
 	uint64_t none_since_ns[TELEMETRY_OUTPUTS];
-	uint32_t replaced;      /* outputs that got their picture for that (bits) */
+	uint32_t replaced;      /* outputs that got their picture for that (bits), ... */
+	uint32_t elsewhere;     /* ... and not in the screen's file */
 	sd_event_source *timer; /* on until the next of these pictures is due */
 };
 
@@ -41,6 +49,9 @@ void guest_signal_finish(struct guest_signal *signal);
 
 /* A worker serves, or none does. */
 void guest_signal_set_serving(struct guest_signal *signal, bool serving);
+
+/* Frames are shown elsewhere from now on: the picture of a lost guest is, too. */
+void guest_signal_moved(struct guest_signal *signal);
 
 /* *options.policy is another one now. */
 void guest_signal_policy_changed(struct guest_signal *signal);

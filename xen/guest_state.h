@@ -41,7 +41,9 @@ struct device_state {
 	uint8_t served;    /* its first worker has been ready: the registers mean something */
 	uint8_t running;   /* DRIVER_OK has been passed on to the worker */
 	uint64_t features; /* on offer to the driver, once served */
-	uint64_t settings; /* of the worker: config_fingerprint() */
+	uint64_t settings; /* of the worker: guest_device_options.settings */
+	uint8_t at_seat;   /* its worker shows at the seat, if there is one; a GPU's */
+	uint64_t seat;     /* seat_link_instance() of the seat that its worker has a socket to */
 	struct discovery_device device; /* without the guest's name */
 	struct mmio_state registers;
 	struct frontend_state frontend;

@@ -275,24 +275,25 @@ static inline uint64_t worker_get_fewer_features(struct virtio_device *device)
 	return FAKE_FEATURES & ~UINT64_C(4);
 }
 
-/* Says a word into its socket to the seat, and passes on what comes from there. */
+static sd_event_source *worker_seat; /* its socket */
+
+/* Sends back what comes from there. */
 static inline int worker_seat_readable(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	char text[64];
 	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
 
-	if (n <= 0 || send(fd, text, (size_t)n, MSG_NOSIGNAL) < 0)
-		sd_event_source_disable_unref(source);
-	return 0;
+	if (n > 0 && send(fd, text, (size_t)n, MSG_NOSIGNAL) >= 0)
+		return 0;
+	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
 static inline void worker_set_seat(void *data, int fd)
 {
-	sd_event_source *source;
-
-	if (sd_event_add_io(data, &source, fd, EPOLLIN, worker_seat_readable, NULL) < 0)
+	sd_event_source_disable_unref(worker_seat);
+	if (sd_event_add_io(data, &worker_seat, fd, EPOLLIN, worker_seat_readable, NULL) < 0)
 		abort();
-	sd_event_source_set_io_fd_own(source, true);
+	sd_event_source_set_io_fd_own(worker_seat, true);
 }
 
 static inline int worker_main(int fd, int control_fd, const char *what, bool fewer_features)
@@ -336,11 +337,13 @@ static inline int worker_main(int fd, int control_fd, const char *what, bool few
 	if (worker_control_init(&control, &control_options, control_fd) < 0)
 		return EXIT_FAILURE;
 	options.data = options.event;
+	options.gpu_socket = worker_set_seat;
 	if (vhost_user_create(&options, fd, &user) < 0)
 		return EXIT_FAILURE;
 	r = sd_event_loop(options.event);
 	vhost_user_destroy(user);
 	worker_control_finish(&control);
+	sd_event_source_disable_unref(worker_seat);
 	trace_stop(&trace);
 	sd_event_unref(options.event);
 	grant_client_destroy(options.memory_data);

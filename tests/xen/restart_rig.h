@@ -39,7 +39,8 @@ static inline int daemon_told_to_end(
 	return sd_event_exit(data, 0);
 }
 
-static unsigned calls_to_go; /* in the daemon's process */
+static void (*daemon_forgets)(void); /* what else is the test's; NULL: nothing */
+static unsigned calls_to_go;         /* in the daemon's process */
 
 static inline void die_at_call(enum fake_xen_call call)
 {
@@ -64,6 +65,8 @@ static inline void daemon_main(struct restart_rig *r, char **names)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	/* As after an exec, it has what was handed over, and nothing of the test's. */
 	fake_keeper_forget(&r->keeper);
+	if (daemon_forgets)
+		daemon_forgets();
 	if (sd_event_new(&options.event) < 0 || keep_create(FIRST_FD, names, &keep) < 0)
 		_exit(EXIT_FAILURE);
 	options.keep = keep;
