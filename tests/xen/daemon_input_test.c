@@ -307,7 +307,8 @@ static void a_worker_dies_and_the_guest_goes_on(void **state)
 	bring_up(rig);
 	assert_served(rig, 0, 0x11);
 	before = status_of(rig, 1);
-	/* What it held is the next one's. */
+	/* What it held is the next one's. Once it answers this, it has done with the last one. */
+	wr(rig, VIRTIO_MMIO_CONFIG + 16, 0);
 	__atomic_store_n(&fake_gntdev->mood, HOLD, __ATOMIC_RELEASE);
 	fake_gntdev->mood_times = UINT32_MAX;
 	grant_ring_add(0, 0x33);
