@@ -273,6 +273,9 @@ lint:
 .PHONY: format lint
 
 man_pages := $(wildcard man/*.scd)
+ifeq ($(WITH_SEAT),0)
+man_pages := $(filter-out man/gpudom-seat%,$(man_pages))
+endif
 man: $(patsubst man/%.scd,$(BUILD)/man/%,$(man_pages))
 $(BUILD)/man/%: man/%.scd
 	@mkdir -p $(@D)
@@ -297,6 +300,13 @@ install: all man
 	$(INSTALL) -D -m 644 configs/completion/_gpudom $(DESTDIR)$(ZSHCOMPDIR)/_gpudom
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' configs/systemd/gpudomd.service.in \
 		>$(DESTDIR)$(UNITDIR)/gpudomd.service
+ifeq ($(WITH_SEAT),1)
+	$(INSTALL) -m 755 $(BUILD)/gpudom-seat $(DESTDIR)$(PREFIX)/sbin/
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' configs/systemd/gpudom-seat.service.in \
+		>$(DESTDIR)$(UNITDIR)/gpudom-seat.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/gpudom/seat.conf ] || \
+		$(INSTALL) -m 644 configs/seat.conf $(DESTDIR)$(SYSCONFDIR)/gpudom/seat.conf
+endif
 	$(INSTALL) -D -m 644 configs/sysusers.d/gpudom.conf $(DESTDIR)$(SYSUSERSDIR)/gpudom.conf
 	$(INSTALL) -D -m 644 configs/tmpfiles.d/gpudom.conf $(DESTDIR)$(TMPFILESDIR)/gpudom.conf
 	$(INSTALL) -D -m 644 configs/udev/70-gpudom.rules $(DESTDIR)$(UDEVRULESDIR)/70-gpudom.rules

@@ -17,8 +17,9 @@
 /* Of all pixel copies of a client; what they are shown by has the seat's own quota. */
 #define PIXELS_MAX (UINT64_C(512) << 20)
 #define DISCARD_SIZE 4096
-#define IDS_PER_SCANOUT (SEAT_BUFFERS_MAX / DISPLAY_SCANOUTS_MAX) /* three slots, or two dma-bufs \
-								   */
+#define IDS_PER_SCANOUT                                                           \
+	(SEAT_BUFFERS_MAX / DISPLAY_SCANOUTS_MAX) /* three slots, or two dma-bufs \
+						   */
 
 static struct client_frames *frames_of(struct seat_client *client, uint32_t scanout)
 {

@@ -13,6 +13,7 @@
 
 #define SEAT_MANAGERS_MAX 16 /* connections */
 
+struct json_object;
 struct seat_manager;
 
 struct seat_manager_options {
@@ -20,6 +21,9 @@ struct seat_manager_options {
 	struct seat *seat;
 	struct seat_input *input;
 	const char *path; /* of the socket; empty: none is made */
+	/* What "status" says of the machine's own keyboards and mice; NULL, or NULL: nothing. */
+	struct json_object *(*describe_devices)(void *data);
+	void *data;
 };
 
 /* -errno: logged. */

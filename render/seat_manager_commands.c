@@ -238,6 +238,9 @@ static int run_status(struct command_call *call)
 			json_object_array_add(clients, seat_client_describe(manager->clients[i]));
 	json_object_object_add(call->answer, "clients", clients);
 	json_object_object_add(call->answer, "input", seat_input_describe(manager->options.input));
+	if (manager->options.describe_devices)
+		json_object_object_add(call->answer, "devices",
+		    manager->options.describe_devices(manager->options.data));
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "render/seat.h"
 #include "render/seat_config.h"
 #include "render/seat_input.h"
+#include "render/seat_libinput.h"
 #include "render/seat_manager.h"
 #include "render/seat_memory.h"
 #include "render/seat_session.h"
@@ -43,6 +44,7 @@ struct gpudom_seat {
 	struct seat_session *session;
 	struct seat_backend *backend;
 	struct seat_input *input;
+	struct seat_libinput *libinput; /* NULL: without the machine's own devices */
 	struct seat *seat;
 	struct seat_manager *manager;
 };
@@ -216,6 +218,21 @@ static void on_layout_changed(void *data)
 	seat_input_set_layout(self->input, seat_get_layout(self->seat));
 }
 
+static void on_leds(void *data, uint32_t leds)
+{
+	struct gpudom_seat *self = data;
+
+	if (self->libinput)
+		seat_libinput_set_leds(self->libinput, leds);
+}
+
+static struct json_object *on_describe_devices(void *data)
+{
+	struct gpudom_seat *self = data;
+
+	return self->libinput ? seat_libinput_describe(self->libinput) : NULL;
+}
+
 static void on_switch_terminal(void *data, unsigned terminal)
 {
 	struct gpudom_seat *self = data;
@@ -246,6 +263,9 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	if (config && seat_config_load(config, self->options.config_path) == 0) {
 		self->config = *config;
 		seat_input_configure(self->input, &self->config.input);
+		if (self->libinput)
+			seat_libinput_configure(
+			    self->libinput, self->config.inputs, self->config.input_count);
 		seat_reload(self->seat, &self->config);
 		log_info("the settings have been read again");
 	} else {
@@ -319,6 +339,7 @@ static int create_input(struct gpudom_seat *self)
 		.event = self->event,
 		.config = self->config.input,
 		.listener = { .focus_changed = on_focus_changed,
+		    .leds = on_leds,
 		    .switch_terminal = on_switch_terminal,
 		    .data = self },
 	};
@@ -348,6 +369,21 @@ static int create_seat(struct gpudom_seat *self)
 	return 0;
 }
 
+/* Screens are shown on without, too. */
+static void create_libinput(struct gpudom_seat *self)
+{
+	const struct seat_libinput_options options = {
+		.event = self->event,
+		.session = self->session,
+		.input = self->input,
+		.rules = self->config.inputs,
+		.rule_count = self->config.input_count,
+	};
+
+	if (self->session)
+		seat_libinput_create(&options, &self->libinput);
+}
+
 static int gpudom_seat_set_up(struct gpudom_seat *self)
 {
 	struct seat_manager_options options = { .path = self->options.socket_path };
@@ -366,16 +402,21 @@ static int gpudom_seat_set_up(struct gpudom_seat *self)
 		error = create_seat(self);
 	if (error < 0)
 		return error;
+	create_libinput(self);
 	options.event = self->event;
 	options.seat = self->seat;
 	options.input = self->input;
+	options.describe_devices = on_describe_devices;
+	options.data = self;
 	return seat_manager_create(&options, &self->manager);
 }
 
 static void gpudom_seat_finish(struct gpudom_seat *self)
 {
 	seat_manager_destroy(self->manager);
+	seat_libinput_destroy(self->libinput);
 	seat_destroy(self->seat);
+	self->seat = NULL;
 	seat_input_destroy(self->input);
 	if (self->backend)
 		self->backend->impl->destroy(self->backend);

@@ -12,8 +12,12 @@ _gpudom()
 
 	COMPREPLY=()
 	case $previous in
-	--config | --worker | --render-node | --png-dir | --socket-path | --peer | --control | --output)
+	--config | --worker | --render-node | --png-dir | --socket-path | --peer | --control | --output | --socket)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--backend)
+		mapfile -t COMPREPLY < <(compgen -W 'auto kms wayland memory' -- "$word")
 		return
 		;;
 	--log-level)
@@ -49,4 +53,4 @@ _gpudom()
 	mapfile -t COMPREPLY < <(compgen -W "$help" -- "$word")
 	[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
 }
-complete -o default -F _gpudom gpudomd gpudom-worker gpudomctl gpudom-keeper gpudom-bench
+complete -o default -F _gpudom gpudomd gpudom-worker gpudomctl gpudom-keeper gpudom-bench gpudom-seat
