@@ -4,7 +4,7 @@
 frames=${frames:-120}
 
 # cpu: of the seat so far, in microseconds
-cpu() { awk '{ print ($14 + $15) * 10000 }' "/proc/$pid_seat/stat"; }
+cpu() { awk '{ print ($14 + $15) * 10000 }' "/proc/$(cat $t/seat.pid)/stat"; }
 cpu_of() { tell "$1" cpu | sed -n 's/^cpu \([0-9]*\) us/\1/p'; }
 
 # cost TEXT GUEST SCANOUT: CPU time a frame of the worker and of the seat, beside a memcpy of the frame
@@ -15,7 +15,7 @@ cost() {
 	s=$(($(cpu) - s)) w=$(($(cpu_of "$2") - w))
 	say "$1: worker $((w / frames)) us, seat $((s / frames)) us a frame; a memcpy of it $copy us; ratio $(((w + s) * 100 / frames / copy)) %"
 	say "  $line"
-	say "  $(status "[.views[] | select(.guest == \"$2\") | {path, flips, frames, shown_next}]")"
+	say "  $(status "[.views[] | select(.guest == \"$2\") | {path, presented, shown, overtaken}]")"
 }
 
 seat_start <<'C'

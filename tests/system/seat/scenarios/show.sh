@@ -19,7 +19,7 @@ show red 0 1
 show blue 0 1
 sees "a guest's picture is on its output (vkms)" Virtual-1 1024x768 0,0=3fefdf 15,15=3fefdf 16,16=c01020 -1,-1=3fefdf 'colours<3'
 sees "another guest's is on another (virtio-gpu)" Virtual-2 1024x768 0,0=efdf3f 16,16=1020c0 -1,-1=efdf3f 'colours<3'
-say "paths: $(status '[.views[] | {guest, path, reason}]')"
+say "paths: $(status '[.views[] | {guest, path}]')"
 
 # Damage, and a part of a resource
 tell red 'draw 1 100,100 50x40 00ff00'
@@ -57,13 +57,13 @@ sees "and back" Virtual-1 1024x768 16,16=c01020 110,110=00ff00
 
 # Outputs set by people
 output red 0 off >/dev/null
-check "an output is switched off" status_is '.outputs[] | select(.name == "Virtual-1") | .mode' null
+check "an output is switched off" status_is '.outputs[] | select(.name == "Virtual-1") | .mode' off
 tell red 'flips 0 1 1 3' >/dev/null
 ok "a guest whose output is off goes on"
 output red 0 on >/dev/null
 sees "and on" Virtual-1 1024x768 20,20=c01020
 output red 0 800x600 >/dev/null
-tell red info
+say "the guest has then: $(tell red info)"
 sees "or set to a mode" Virtual-1 800x600 'colours>1'
 output red 0 on >/dev/null
 check "a mode that is not there is refused" [ "$(output red 0 123x45 | jq -r .ok)" = false ]
@@ -87,7 +87,7 @@ paint red 6 1024x768 708090
 tell red 'set 0 6'
 tell red 'flush 6'
 ok "a guest draws on without a seat"
-seat_start <$t/seat.conf
+seat_again
 tell red reseat
 tell blue reseat
 sees "a new seat shows what the guest has shown to nobody" Virtual-1 16,16=708090

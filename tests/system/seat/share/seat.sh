@@ -3,19 +3,19 @@
 # Helpers of the scenarios: gpudom-seat, guests and people. Sourced in the machine of ../vm.sh.
 #
 # Guests and fake devices are programs of ../tools that do what they are told, a line each; their pipes are
-# /run/t/NAME.in and .out.
+# /run/t/NAME.in and .out. All may be called in subshells.
 t=/run/t
 mkdir -p $t
 export GPUDOM_SEAT=$t/seat
 
-# begin NAME PROGRAM...: until it has said that it is ready. Its messages go to NAME.log.
+# begin NAME PROGRAM...: until it has said that it is ready. Its messages go to NAME.log, its number to NAME.pid.
 begin() {
 	name=$1
 	shift
 	rm -f "$t/$name.in" "$t/$name.out"
 	mkfifo "$t/$name.in" "$t/$name.out"
 	"$@" <>"$t/$name.in" 1<>"$t/$name.out" 2>>"$t/$name.log" &
-	eval "pid_$name=$!"
+	echo $! >"$t/$name.pid"
 	answer_of "$name"
 }
 # answer_of NAME: prints what it tells, until it is done. 1: it has ended.
@@ -35,9 +35,9 @@ tell() { # NAME LINE
 stop() { tell_end "$1" -TERM; }
 crash() { tell_end "$1" -KILL; }
 tell_end() {
-	eval "p=\$pid_$1"
+	p=$(cat "$t/$1.pid")
 	kill "$2" "$p" 2>/dev/null
-	wait "$p" 2>/dev/null
+	while kill -0 "$p" 2>/dev/null; do sleep 0.1; done
 }
 
 # ---------------------------------------------------------------- the seat
@@ -45,9 +45,13 @@ tell_end() {
 # seat_start [OPTION...]: with the configuration on standard input.
 seat_start() {
 	cat >$t/seat.conf
+	seat_again "$@"
+}
+# seat_again: a new one, with the same configuration
+seat_again() {
 	rm -f $GPUDOM_SEAT
 	gpudom-seat --socket=$GPUDOM_SEAT --config=$t/seat.conf "$@" 2>>$t/seat.log &
-	pid_seat=$!
+	echo $! >$t/seat.pid
 	wait_until 20 test -S $GPUDOM_SEAT || not_ok "the seat starts: $(tail -n 5 $t/seat.log)"
 }
 seat() { seat_tell "$1" ${2:+"$2"}; }
@@ -135,7 +139,7 @@ input_start() {
 	rm -f "$t/$n.in"
 	mkfifo "$t/$n.in"
 	seat_input_guest "$1" "$2" /share/bin/gpudom-worker "--guest=$1" <>"$t/$n.in" >"$t/$n.got" 2>>"$t/$n.log" &
-	eval "pid_$n=$!"
+	echo $! >"$t/$n.pid"
 	wait_until 20 grep -q '^done$' "$t/$n.got" || not_ok "$n starts: $(tail -n 3 "$t/$n.log")"
 	sed -i d "$t/$n.got" 2>/dev/null
 	: >"$t/$n.got"
