@@ -222,8 +222,11 @@ static bool seat_compose_copied(struct display_socket *s, unsigned scanout)
 			if (s->buffers[i].state == SEAT_BUFFER_ASKED &&
 			    s->buffers[i].scanout == scanout)
 				return false;
-		return count < SEAT_BUFFERS_EACH && !output->seat.full &&
-		       seat_compose_allocate(s, scanout);
+		if (!output->seat.full)
+			return count < SEAT_BUFFERS_EACH && seat_compose_allocate(s, scanout);
+		if (!count)
+			seat_settle(s, scanout);
+		return false;
 	}
 	output->seat.path = DISPLAY_PATH_ONE_COPY;
 	r = seat_buffer_draw(buffer, source);
@@ -317,7 +320,8 @@ void seat_reset(struct display_socket *s)
 
 /* ---------------------------------------------------------------- what the seat says */
 
-/* There is no memory for frames: two buffers will do, else they go inline. */
+/* There is no memory for frames: what there is will do, else the last good picture stays. "SCANOUT,
+ * UPDATE and DMABUF_* are for clients without it", and the seat would have none for them either. */
 static void seat_take_no_memory(struct display_socket *s, unsigned scanout, int error)
 {
 	struct socket_output *output = &s->outputs[scanout];
@@ -325,14 +329,8 @@ static void seat_take_no_memory(struct display_socket *s, unsigned scanout, int 
 
 	output->seat.reason = error;
 	output->seat.full = true;
-	if (!source || seat_buffer_drop_memory(s, scanout, source->width, source->height) >= 2)
-		return;
-	seat_buffer_drop_memory(s, scanout, 0, 0);
-	output->seat.inlined = true;
-	output->seat.path = DISPLAY_PATH_INLINE;
-	output->scanout_due = true;
-	output->told_width = output->told_height = 0;
-	output->damage = (struct display_rect){ 0, 0, source->width, source->height };
+	if (source && !seat_buffer_drop_memory(s, scanout, source->width, source->height))
+		output->seat.path = DISPLAY_PATH_NONE;
 }
 
 static int seat_take_buffer(
@@ -426,7 +424,8 @@ static int seat_take_modes_changed(struct display_socket *s, size_t size)
 		struct seat_output *output = &s->outputs[i].seat;
 
 		memset(output->refused, 0, sizeof(output->refused));
-		output->inlined = output->full = false;
+		s->outputs[i].resend |= output->full && s->outputs[i].source;
+		output->full = false;
 	}
 	socket_ask_all(s);
 	return 0;

@@ -504,9 +504,9 @@ static void socket_set_source(
 	struct socket_output *output = &s->outputs[scanout];
 
 	/* What there was no memory for may fit now. */
-	if (source && output->source &&
-	    (source->width != output->source->width || source->height != output->source->height))
-		output->seat.inlined = output->seat.full = false;
+	if (source && (!output->source || source->width != output->source->width ||
+			  source->height != output->source->height))
+		output->seat.full = false;
 	output->source = source;
 	output->scanout_due = true;
 	output->damage = source ? (struct display_rect){ 0, 0, source->width, source->height }

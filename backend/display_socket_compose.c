@@ -222,7 +222,7 @@ static bool socket_compose_output(struct display_socket *s, unsigned scanout)
 {
 	struct socket_output *output = &s->outputs[scanout];
 
-	if (socket_has_seat(s, scanout)) {
+	if (socket_has_seat(s)) {
 		if ((output->cursor_due || output->position_due) &&
 		    socket_compose_cursor(s, scanout))
 			return true;

@@ -61,8 +61,7 @@ struct seat_output {
 	unsigned flight_count;
 	uint64_t serial;                    /* of the last PRESENT */
 	bool told;                          /* it shows something of ours */
-	bool inlined;                       /* there is no memory for it: pixels go inline */
-	bool full;                          /* ... no more memory than it has */
+	bool full;                          /* there is no more memory than it has */
 	uint64_t refused[SEAT_REFUSED_MAX]; /* buffers that cannot be imported */
 	unsigned refused_next;
 	enum display_path path;
@@ -162,10 +161,10 @@ void *socket_compose(struct display_socket *s, uint32_t request, uint32_t size);
 
 /* ---------------------------------------------------------------- display_seat.c */
 
-/* Does the seat take this output's frames? */
-static inline bool socket_has_seat(const struct display_socket *s, unsigned scanout)
+/* Does the seat take frames, in buffers? */
+static inline bool socket_has_seat(const struct display_socket *s)
 {
-	return s->features & GPU_MESSAGE_F_SEAT && !s->outputs[scanout].seat.inlined;
+	return s->features & GPU_MESSAGE_F_SEAT;
 }
 
 /* Makes the next message that an output is due (not its cursor's), or about buffers, the one to be
