@@ -17,6 +17,7 @@
 #include "tools/bench_floor.h"
 #include "tools/bench_recovery.h"
 #include "tools/bench_report.h"
+#include "tools/bench_seat.h"
 
 #define TRIPS 500 /* round trips of a kind in one round */
 #define SAMPLES 8 /* of each kind of transfer in one round */
@@ -69,6 +70,8 @@ static const char help[] =
     "  --rounds=N       measure N times and give medians (1 to 200, default 15)\n"
     "  --json=FILE      write all numbers there too; -: standard output, without a table\n"
     "  --recovery=N     only kill the worker N times, and print how long that takes its guest\n"
+    "  --seat=PATH      only present frames on gpudom-seat: PATH is the socket of one that runs, or\n"
+    "                   the program, and then the screen is memory; --rounds=N: N times 10 frames\n"
     "  --baseline-rss   only start EGL and virglrenderer, print VmRSS in KiB, and end\n"
     "  --help\n"
     "\n"
@@ -397,6 +400,7 @@ int main(int argc, char **argv)
 		OPT_ROUNDS,
 		OPT_JSON,
 		OPT_RECOVERY,
+		OPT_SEAT,
 		OPT_BASELINE,
 		OPT_HELP
 	};
@@ -407,11 +411,13 @@ int main(int argc, char **argv)
 		{ "rounds", required_argument, NULL, OPT_ROUNDS },
 		{ "json", required_argument, NULL, OPT_JSON },
 		{ "recovery", required_argument, NULL, OPT_RECOVERY },
+		{ "seat", required_argument, NULL, OPT_SEAT },
 		{ "baseline-rss", no_argument, NULL, OPT_BASELINE },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
 	static struct bench bench = { .rounds = ROUNDS };
+	const char *seat = NULL;
 	unsigned kills = 0;
 	int option;
 
@@ -436,6 +442,9 @@ int main(int argc, char **argv)
 		case OPT_RECOVERY:
 			kills = (unsigned)strtoul(optarg, NULL, 10);
 			break;
+		case OPT_SEAT:
+			seat = optarg;
+			break;
 		case OPT_BASELINE:
 			return run_baseline();
 		case OPT_HELP:
@@ -449,6 +458,9 @@ int main(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_FAILURE;
 	}
+	if (seat)
+		return bench_seat(bench.worker, seat, bench.rounds * 10) < 0 ? EXIT_FAILURE
+									     : EXIT_SUCCESS;
 	if (kills)
 		return bench_recovery(bench.worker, kills) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	return run_bench(&bench) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

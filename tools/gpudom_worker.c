@@ -431,7 +431,7 @@ static int worker_create_input(struct worker *worker)
 static int worker_create_gpu(struct worker *worker)
 {
 	const bool exports = worker->options.display != WORKER_DISPLAY_HEADLESS &&
-			     udmabuf_open(&worker->udmabuf) == 0;
+			     !worker->options.no_udmabuf && udmabuf_open(&worker->udmabuf) == 0;
 	const struct gpu_options options = {
 		.renderer = worker->renderer,
 		.display = worker->display,

@@ -27,6 +27,7 @@ enum {
 	OPT_RENDER_NODE,
 	OPT_CAPSETS,
 	OPT_DISPLAY,
+	OPT_NO_UDMABUF,
 	OPT_SCANOUTS,
 	OPT_MODE,
 	OPT_REFRESH,
@@ -77,6 +78,7 @@ static const struct option long_options[] = {
 	{ "render-node", required_argument, NULL, OPT_RENDER_NODE },
 	{ "capsets", required_argument, NULL, OPT_CAPSETS },
 	{ "display", required_argument, NULL, OPT_DISPLAY },
+	{ "no-udmabuf", no_argument, NULL, OPT_NO_UDMABUF },
 	{ "scanouts", required_argument, NULL, OPT_SCANOUTS },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "refresh", required_argument, NULL, OPT_REFRESH },
@@ -140,6 +142,7 @@ static const char help[] =
     "\n"
     "Display\n"
     "  --display=NAME          headless, frontend: the window of the front end (QEMU), or seat\n"
+    "  --no-udmabuf            copy frames that are in memory to the seat, for comparing\n"
     "  --scanouts=N            outputs of a headless display, 1 to 16 (default 1)\n"
     "  --mode=WxH[@HZ]         of the first output, given again of the next (1024x768)\n"
     "  --refresh=HZ            of modes without one; 0: as fast as the guest can (60)\n"
@@ -434,6 +437,9 @@ static int parse_option(
 		return 1;
 	case OPT_DEVICE:
 		return parse_device(options, value);
+	case OPT_NO_UDMABUF:
+		options->no_udmabuf = true;
+		return 1;
 	case OPT_ONCE:
 		options->once = true;
 		return 1;

@@ -27,6 +27,7 @@ struct worker_options {
 	uint32_t capsets;        /* 1u << CAPSET_*, allowed */
 	uint32_t capsets_wanted; /* ... and asked for by name */
 	enum worker_display display;
+	bool no_udmabuf; /* frames in memory are copied */
 	unsigned scanouts;
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX];
 	const char *png_dir;

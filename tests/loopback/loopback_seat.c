@@ -25,16 +25,41 @@ static void seat_connect(struct loopback_seat *seat)
 	for (int ms = 0; ms < LOOPBACK_TIMEOUT_MS; ms++) {
 		if (connect(seat->manager, (const struct sockaddr *)&address, sizeof(address)) == 0)
 			return;
-		if (!loopback_process_is_running(&seat->process))
+		if (seat->process.pid && !loopback_process_is_running(&seat->process))
 			break;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
-	loopback_die("gpudom-seat does not listen: %s", loopback_process_output(&seat->process));
+	loopback_die("gpudom-seat does not listen at %s: %s", seat->path,
+	    seat->process.pid ? loopback_process_output(&seat->process) : strerror(errno));
 }
 
 void loopback_seat_start(struct loopback_seat *seat, const char *output, const char *option)
 {
-	char program[512], config[128], config_option[160], socket_option[128], mode[64];
+	char program[512];
+
+	loopback_process_path("gpudom-seat", program, sizeof(program));
+	loopback_seat_run(seat, program, output, option);
+}
+
+void loopback_seat_join(struct loopback_seat *seat, const char *path)
+{
+	snprintf(seat->path, sizeof(seat->path), "%s", path);
+	seat_connect(seat);
+}
+
+pid_t loopback_seat_pid(const struct loopback_seat *seat)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	getsockopt(seat->manager, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	return peer.pid;
+}
+
+void loopback_seat_run(
+    struct loopback_seat *seat, const char *program, const char *output, const char *option)
+{
+	char config[128], config_option[160], socket_option[128], mode[64];
 	const char *const argv[] = { program, "--backend=memory", config_option, socket_option,
 		mode, option, NULL };
 	int fd;
@@ -45,7 +70,6 @@ void loopback_seat_start(struct loopback_seat *seat, const char *output, const c
 			loopback_die("cannot make a directory: %s", strerror(errno));
 		snprintf(seat->path, sizeof(seat->path), "%s/seat", seat->directory);
 	}
-	loopback_process_path("gpudom-seat", program, sizeof(program));
 	snprintf(config, sizeof(config), "%s/seat.conf", seat->directory);
 	fd = open(config, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	close(fd);
@@ -64,6 +88,8 @@ void loopback_seat_stop(struct loopback_seat *seat, int signal)
 	if (seat->manager >= 0)
 		close(seat->manager);
 	seat->manager = -1;
+	if (!seat->process.pid)
+		return;
 	loopback_process_end(&seat->process, signal);
 	snprintf(config, sizeof(config), "%s/seat.conf", seat->directory);
 	unlink(config);

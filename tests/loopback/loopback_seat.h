@@ -15,6 +15,12 @@ struct loopback_seat {
 
 /* @output: such as "640x480@60"; @option: one more, or NULL. */
 void loopback_seat_start(struct loopback_seat *seat, const char *output, const char *option);
+/* ... of this program */
+void loopback_seat_run(
+    struct loopback_seat *seat, const char *program, const char *output, const char *option);
+/* One that runs already, and goes on */
+void loopback_seat_join(struct loopback_seat *seat, const char *path);
+pid_t loopback_seat_pid(const struct loopback_seat *seat);
 /* Ends the process, by @signal, and what it left. */
 void loopback_seat_stop(struct loopback_seat *seat, int signal);
 
