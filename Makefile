@@ -54,6 +54,8 @@ pkgs := libsystemd libseccomp libpng inih json-c libdrm
 pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
 # Linked as needed: into gpudom-seat alone.
 pkgs += $(if $(filter 1,$(WITH_SEAT)),libinput libudev libseat pixman-1 wayland-client xkbcommon)
+# Of a test alone
+pkgs += $(if $(filter 1,$(WITH_SEAT)),wayland-server)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.
 ifneq ($(filter demo xen-demo test system-test seat-test bench bench-qemu,$(MAKECMDGOALS)),)
@@ -146,7 +148,8 @@ $(BUILD)/gpudom-worker-compromised: $(call objects,$(main-gpudom-worker) $(compr
 		-Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
 .PHONY: compromised
 
-$(LIB): $(call objects,$(lib_sources))
+$(LIB): $(call objects,$(lib_sources)) \
+		$(if $(filter 1,$(WITH_SEAT)),$(BUILD)/obj/protocol/xdg-shell.o)
 	@rm -f $@
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $^
@@ -161,10 +164,32 @@ $(BUILD)/obj/%.o: %.c
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Wayland's protocols, as code
+protocols := $(firstword $(wildcard $(shell $(PKG_CONFIG) --variable=pkgdatadir wayland-protocols \
+	2>/dev/null) /usr/share/wayland-protocols))
+protocol-xdg-shell := $(protocols)/stable/xdg-shell/xdg-shell.xml
+override CPPFLAGS += -iquote $(BUILD)/protocol
+$(BUILD)/protocol/%-client.h: ; $(call scan,client-header,$*)
+$(BUILD)/protocol/%-server.h: ; $(call scan,server-header,$*)
+$(BUILD)/protocol/%.c: ; $(call scan,private-code,$*)
+define scan
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)wayland-scanner $(1) $(protocol-$(2)) $@
+endef
+$(BUILD)/obj/protocol/%.o: $(BUILD)/protocol/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(call objects,$(wildcard render/wayland*.c tests/unit/wayland*.c tests/unit/fake_desktop.c)): \
+	| $(BUILD)/protocol/xdg-shell-client.h $(BUILD)/protocol/xdg-shell-server.h
+.PRECIOUS: $(BUILD)/protocol/%.c $(BUILD)/protocol/%-client.h $(BUILD)/protocol/%-server.h
+
 # Pixels are converted in loops that only -O3 vectorises everywhere.
 $(BUILD)/obj/render/pixel.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),,-O3)
 
 # Objects that stand in for some of the library's in a test: they come first.
+fakes-unit/wayland_test := tests/unit/fake_desktop.c
 fakes-xen/memory_grant_test := tests/xen/fake_gntdev.c
 fakes-xen/grant_broker_test := tests/xen/fake_gntdev.c
 fakes-xen/grant_bench := tests/xen/fake_gntdev.c
@@ -223,6 +248,7 @@ test: check fuzz-check
 	tests/build-variants.sh
 	+$(MAKE) BUILD=build/asan SANITIZE=1 gpudom-worker
 	tests/system/qemu/test.sh
+	tests/system/qemu/input.sh
 
 check:
 	+$(MAKE) BUILD=build/asan SANITIZE=1 test-programs
