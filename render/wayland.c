@@ -23,6 +23,7 @@ static void wayland_lost(struct wayland *wayland)
 	sd_event_source_set_enabled(wayland->readable, SD_EVENT_OFF);
 	for (unsigned i = 0; i < wayland->base.output_count; i++)
 		wayland_window_close(&wayland->windows[i]);
+	wayland_buffer_finish(wayland);
 	wayland_window_gone(wayland);
 }
 
@@ -140,6 +141,7 @@ static void wayland_destroy(struct seat_backend *backend)
 	for (unsigned i = 0; i < wayland->base.output_count; i++)
 		wayland_window_close(&wayland->windows[i]);
 	wayland_input_finish(wayland);
+	wayland_buffer_finish(wayland);
 	if (wayland->shell)
 		xdg_wm_base_destroy(wayland->shell);
 	if (wayland->shm)
@@ -241,6 +243,7 @@ int wayland_create(const struct wayland_options *options, struct seat_backend **
 		return error;
 	}
 	wayland->options.outputs = NULL; /* the caller's */
+	wayland_flush(wayland);
 	*backend = &wayland->base;
 	return 0;
 }

@@ -31,16 +31,34 @@ static void let_go(struct wayland_fb *fb)
 	if (fb->busy || !fb->freed)
 		return;
 	wayland_window_forget(fb->wayland, fb);
+	LIST_REMOVE(fb, entry);
 	fb_destroy(fb);
+}
+
+void wayland_fb_unread(struct wayland_fb *fb)
+{
+	if (!fb)
+		return;
+	fb->busy = false;
+	let_go(fb);
+}
+
+void wayland_buffer_finish(struct wayland *wayland)
+{
+	struct wayland_fb *fb, *next;
+
+	for (fb = LIST_FIRST(&wayland->fbs); fb; fb = next) {
+		next = LIST_NEXT(fb, entry);
+		wayland_fb_unread(fb);
+	}
 }
 
 static void on_release(void *data, struct wl_buffer *buffer)
 {
 	struct wayland_fb *fb = data;
 
-	fb->busy = false;
 	wayland_window_released(fb->wayland, fb);
-	let_go(fb);
+	wayland_fb_unread(fb);
 }
 
 /* Others map it, too (workers do): nobody must be able to cut it short under the compositor. */
@@ -92,6 +110,7 @@ int wayland_allocate(struct seat_backend *backend, struct seat_output *output, u
 	if (!fb->buffer)
 		goto error;
 	wl_buffer_add_listener(fb->buffer, &listener, fb);
+	LIST_INSERT_HEAD(&wayland->fbs, fb, entry);
 	*to = &fb->base;
 	return 0;
 error:

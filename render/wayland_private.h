@@ -3,6 +3,7 @@
 #ifndef GPUDOM_RENDER_WAYLAND_PRIVATE_H
 #define GPUDOM_RENDER_WAYLAND_PRIVATE_H
 
+#include <sys/queue.h>
 #include <wayland-client.h>
 
 #include "render/wayland.h"
@@ -16,6 +17,7 @@ struct wayland;
 
 struct wayland_fb {
 	struct seat_fb base;
+	LIST_ENTRY(wayland_fb) entry;
 	struct wayland *wayland;
 	struct wl_buffer *buffer;
 	int fd; /* memory file, sealed at its size */
@@ -59,6 +61,7 @@ struct wayland {
 	sd_event_source *readable, *idle;
 	bool gone; /* the desktop */
 	struct wayland_window windows[SEAT_OUTPUTS_MAX];
+	LIST_HEAD(, wayland_fb) fbs;
 
 	/* wayland_input.c */
 	struct wl_seat *seat;
@@ -87,7 +90,7 @@ void wayland_window_gone(struct wayland *wayland);
 int wayland_window_open(
     struct wayland *wayland, unsigned index, const struct wayland_output *options);
 void wayland_window_close(struct wayland_window *window);
-/* The compositor does not read it any more. */
+/* Its buffer was released. */
 void wayland_window_released(struct wayland *wayland, struct wayland_fb *fb);
 /* It is about to be freed. */
 void wayland_window_forget(struct wayland *wayland, struct wayland_fb *fb);
@@ -103,6 +106,10 @@ int wayland_allocate(struct seat_backend *backend, struct seat_output *output, u
 int wayland_export(struct seat_backend *backend, struct seat_fb *fb, size_t *size);
 void *wayland_map(struct seat_backend *backend, struct seat_fb *fb);
 void wayland_free(struct seat_backend *backend, struct seat_fb *fb);
+/* The compositor does not read it any more. Accepts NULL. */
+void wayland_fb_unread(struct wayland_fb *fb);
+/* The connection is about to end: all that were freed and might have been read. */
+void wayland_buffer_finish(struct wayland *wayland);
 
 /* ---- wayland_input.c ---- */
 

@@ -365,13 +365,11 @@ void wayland_window_close(struct wayland_window *window)
 	window->late = sd_event_source_disable_unref(window->late);
 	window->resized = sd_event_source_disable_unref(window->resized);
 	/* Nobody reads what is not to be seen. */
-	if (window->shown)
-		window->shown->busy = false;
-	if (window->overtaken)
-		window->overtaken->busy = false;
 	if (window->black)
 		wayland_free(&window->wayland->base, &window->black->base);
 	window->black = NULL;
+	wayland_fb_unread(window->shown);
+	wayland_fb_unread(window->overtaken);
 	window->shown = window->overtaken = NULL;
 	window->pending = false;
 }

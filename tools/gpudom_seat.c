@@ -21,6 +21,7 @@
 #include "render/seat_manager.h"
 #include "render/seat_memory.h"
 #include "render/seat_session.h"
+#include "render/wayland.h"
 #include "tools/version.h"
 
 enum seat_backend_kind { BACKEND_AUTO, BACKEND_KMS, BACKEND_WAYLAND, BACKEND_MEMORY };
@@ -32,7 +33,7 @@ struct gpudom_seat_options {
 	const char *card_path; /* NULL: all cards */
 	enum log_level log_level;
 	bool check_config;
-	struct seat_memory_output outputs[SEAT_OUTPUTS_MAX]; /* of memory */
+	struct seat_memory_output outputs[SEAT_OUTPUTS_MAX]; /* of memory, windows */
 	unsigned output_count;
 	unsigned planes;
 };
@@ -55,9 +56,10 @@ static const char help[] =
     "Usage: gpudom-seat [OPTION...]\n"
     "Shows guests' screens on this domain's outputs, and gives them its keyboards and mice.\n"
     "\n"
-    "  --backend=KIND     auto (default), kms, wayland: a window, memory: nothing is to be seen\n"
+    "  --backend=KIND     kms, wayland: a window on your desktop, memory: nothing is to be seen;\n"
+    "                     auto (default): wayland where $WAYLAND_DISPLAY is set, else kms\n"
     "  --device=PATH      the graphics card (all that there are)\n"
-    "  --output=MODE      with memory: an output of WIDTHxHEIGHT[@HZ]; several options, several\n"
+    "  --output=MODE      with wayland and memory: an output of WIDTHxHEIGHT[@HZ]; several options, several\n"
     "                     outputs (1920x1080@60)\n"
     "  --planes=N         with memory: layers that an output shows without composing (16)\n"
     "  --config=PATH      settings (" SEAT_CONFIG_PATH ")\n"
@@ -320,14 +322,42 @@ static int create_kms(struct gpudom_seat *self)
 	return kms_create(self->event, self->session, self->options.card_path, &self->backend);
 }
 
+static void on_windows_closed(void *data)
+{
+	struct gpudom_seat *self = data;
+
+	log_info("no window is left: ending");
+	sd_event_exit(self->event, 0);
+}
+
+static int create_windows(struct gpudom_seat *self)
+{
+	struct wayland_output outputs[SEAT_OUTPUTS_MAX] = { 0 };
+	const struct wayland_options options = {
+		.event = self->event,
+		.outputs = outputs,
+		.output_count = self->options.output_count,
+		.closed = on_windows_closed,
+		.data = self,
+	};
+
+	for (unsigned i = 0; i < self->options.output_count; i++) {
+		outputs[i].width = self->options.outputs[i].mode.width;
+		outputs[i].height = self->options.outputs[i].mode.height;
+	}
+	self->options.backend = BACKEND_WAYLAND;
+	return wayland_create(&options, &self->backend);
+}
+
 static int create_backend(struct gpudom_seat *self)
 {
 	switch (self->options.backend) {
 	case BACKEND_MEMORY:
 		return create_memory(self);
 	case BACKEND_WAYLAND:
-		log_error("this build of gpudom-seat has no windows: use --backend=kms");
-		return -ENOTSUP;
+		return create_windows(self);
+	case BACKEND_AUTO:
+		return getenv("WAYLAND_DISPLAY") ? create_windows(self) : create_kms(self);
 	default:
 		return create_kms(self);
 	}
@@ -347,6 +377,8 @@ static int create_input(struct gpudom_seat *self)
 
 	if (error < 0)
 		log_error("cannot route input: %s", strerror(-error));
+	else if (self->options.backend == BACKEND_WAYLAND)
+		wayland_set_input(self->backend, self->input);
 	return error;
 }
 
@@ -417,6 +449,8 @@ static void gpudom_seat_finish(struct gpudom_seat *self)
 	seat_libinput_destroy(self->libinput);
 	seat_destroy(self->seat);
 	self->seat = NULL;
+	if (self->backend && self->options.backend == BACKEND_WAYLAND)
+		wayland_set_input(self->backend, NULL);
 	seat_input_destroy(self->input);
 	if (self->backend)
 		self->backend->impl->destroy(self->backend);

@@ -30,6 +30,7 @@ struct desktop {
 	struct fake_desktop *fake;
 	struct wl_display *display;
 	int wake_fd;
+	struct wl_event_source *wake;
 	pthread_mutex_t mutex;
 	pthread_cond_t done;
 	const struct command *command;
@@ -318,8 +319,8 @@ void fake_desktop_start(struct fake_desktop *fake)
 	pthread_mutex_init(&desktop->mutex, NULL);
 	pthread_cond_init(&desktop->done, NULL);
 	desktop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	wl_event_loop_add_fd(wl_display_get_event_loop(desktop->display), desktop->wake_fd,
-	    WL_EVENT_READABLE, on_wake, desktop);
+	desktop->wake = wl_event_loop_add_fd(wl_display_get_event_loop(desktop->display),
+	    desktop->wake_fd, WL_EVENT_READABLE, on_wake, desktop);
 	wl_display_init_shm(desktop->display);
 	wl_global_create(desktop->display, &wl_compositor_interface, 4, desktop, bind_compositor);
 	wl_global_create(desktop->display, &xdg_wm_base_interface, 1, desktop, bind_shell);
@@ -340,6 +341,7 @@ void fake_desktop_stop(struct fake_desktop *fake)
 		return;
 	ask(fake, &(struct command){ .act = act_stop });
 	pthread_join(fake->thread, NULL);
+	wl_event_source_remove(desktop->wake);
 	wl_display_destroy_clients(desktop->display);
 	wl_display_destroy(desktop->display);
 	close(desktop->wake_fd);
