@@ -90,8 +90,10 @@ set -- "$@" -kernel "$xen" -dtb "$dtb"
 
 rm -rf "$add"
 trap - EXIT
-# An emulated CPU that is preempted while it holds one of Xen's locks lets the other one spin for it: beside other
-# work, all domains nearly stop, for half a minute at a time. Where we may, we come first.
+# An emulated CPU that is preempted while it holds one of Xen's locks, or is next in its line, lets the other one
+# spin for it (WFE does nothing here): beside other work all domains nearly stop, for half a minute at a time, and once
+# a CPU of dom0 got no timer interrupts any more ("Possible timer handling issue on cpu=1"): what sleeps there, sleeps
+# for ever. Where we may, we come first. One thread for all CPUs (TCG_THREAD=single) is no way out: Xen's loops do not yield.
 { renice -n -10 -p $$ && echo -10 >/proc/self/autogroup; } >/dev/null 2>&1 || :
 if [ ! -e "$share/scenario.sh" ]; then
 	exec "$@"

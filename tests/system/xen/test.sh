@@ -10,7 +10,7 @@
 #   faults     workers and gpudomd die under guests that draw in 2D and 3D; they go on; nothing is left over
 #   attack     three guests, one of which attacks and crashes its worker; the other two lose no frame. SECONDS_EACH=N (30):
 #              how long each kind of attack is, CRASHES=N (10), TIGHT=soft: to crash a hundred times in time, WAYS="m r c q": the kinds. Not by
-#              default: once, a guest that drew in 3D stopped to, for a cause that is not known yet
+#              default: it needs both CPUs of the machine for itself (see boot.sh)
 #   foreign    a guest that does not grant its memory
 #   policy     the FLASK policy without each of its permissions in turn: what breaks. 10 to 20 minutes, so not
 #              among those that run by default; ONLY=TEXT: rules with this text in them, FIRST=N: from the Nth on

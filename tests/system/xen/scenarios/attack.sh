@@ -43,10 +43,12 @@ end_drawing() {
 		check "$1: each of $g's frames came to its output" each_came $g "$1"
 	done
 }
-# stuck GUEST RUN: what may tell why its program does not end. The guest's tasks go to its console.
+# stuck GUEST RUN: what may tell why its program does not end. The guest's tasks go to its console, and its timers:
+# one that should have expired long ago, of a CPU that sleeps, is the emulator's doing (boot.sh).
 stuck() {
 	status "$1" . >"/share/out/stuck-$1-$2.json"
 	xl sysrq "$1" w
+	xl sysrq "$1" q
 	run_in gpudom 60 'for p in $(pgrep -x gpudomd) $(pgrep gpudom-worker); do kill -USR2 $p; done; sleep 2'
 	gpudom_log
 	status "$1" . >"/share/out/stuck-$1-$2-later.json"
