@@ -61,8 +61,8 @@ struct guest_device {
 /* A new worker with an empty device, for a reset that is pending. False: it cannot be started. */
 bool guest_device_restart(struct guest_device *device);
 
-/* After a block: a new worker goes on where the last one ended, if the guest has not reset the device
- * since. False: the next reset starts one. */
+/* After a block: a new worker goes on where the last one ended, if the guest has not reset the
+ * device since. False: the next reset starts one. */
 bool guest_device_resume(struct guest_device *device);
 
 /* The same with settings that have changed, where a worker serves it. */
