@@ -57,10 +57,11 @@ sees "whose next picture is shown" Virtual-2 16,16=c0c010
 sees "the other one's never left" Virtual-1 20,20=c01020
 
 # A client that stalls: its worker is stopped in mid-frame
-kill -STOP "$(tell blue pid)"
+stopped=$(renderer blue)
+kill -STOP "$stopped"
 stalled=$(tell red 'flips 0 1 2 60')
 say "beside a worker that is stopped: $stalled"
-kill -CONT "$(tell blue pid)"
+kill -CONT "$stopped"
 show blue 0 1
 sees "and it goes on when it is let" Virtual-2 16,16=20c010
 check "the seat still answers" status_is .ok true

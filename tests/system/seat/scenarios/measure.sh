@@ -3,16 +3,13 @@
 # What frames and events cost. Under emulation only ratios and counts mean something: printed, not asserted.
 frames=${frames:-120}
 
-# cpu: of the seat so far, in microseconds
-cpu() { awk '{ print ($14 + $15) * 10000 }' "/proc/$(cat $t/seat.pid)/stat"; }
-cpu_of() { tell "$1" cpu | sed -n 's/^cpu \([0-9]*\) us/\1/p'; }
-
 # cost TEXT GUEST SCANOUT: CPU time a frame of the worker and of the seat, beside a memcpy of the frame
 cost() {
 	copy=$(tell "$2" 'memcpy 1 20' | sed -n 's/^memcpy \([0-9]*\) us/\1/p')
-	s=$(cpu) w=$(cpu_of "$2")
+	pw=$(renderer "$2") ps=$(cat $t/seat.pid)
+	s=$(cpu_of "$ps") w=$(cpu_of "$pw")
 	line=$(tell "$2" "flips $3 1 2 $frames")
-	s=$(($(cpu) - s)) w=$(($(cpu_of "$2") - w))
+	s=$(($(cpu_of "$ps") - s)) w=$(($(cpu_of "$pw") - w))
 	say "$1: worker $((w / frames)) us, seat $((s / frames)) us a frame; a memcpy of it $copy us; ratio $(((w + s) * 100 / frames / copy)) %"
 	say "  $line"
 	say "  $(status "[.views[] | select(.guest == \"$2\") | {path, presented, shown, overtaken}]")"

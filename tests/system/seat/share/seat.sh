@@ -70,6 +70,13 @@ guest_start() {
 	shift
 	begin "$g" seat_guest "$g" /share/bin/gpudom-worker --display=frontend --renderer=soft "--guest=$g" "$@"
 }
+# renderer NAME: the process of its worker that serves it. cpu_of PID: microseconds so far, of the process alone
+renderer() {
+	p=$(tell "$1" pid)
+	c=$(pgrep -P "$p" | head -n 1)
+	echo "${c:-$p}"
+}
+cpu_of() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print ($12 + $13) * 10000 }'; }
 # paint NAME ID WxH RRGGBB [KIND]: a buffer of one colour, its upper left and lower right 16x16 of the inverse.
 paint() {
 	w=${3%x*} h=${3#*x}
@@ -136,12 +143,11 @@ unplug_device() { tell_end "fake_$1" -KILL; }
 # input_start GUEST KIND: what the guest gets is in /run/t/GUEST_KIND.got, a frame a line.
 input_start() {
 	n=$1_$2
-	rm -f "$t/$n.in"
+	rm -f "$t/$n.in" "$t/$n.got"
 	mkfifo "$t/$n.in"
-	seat_input_guest "$1" "$2" /share/bin/gpudom-worker "--guest=$1" <>"$t/$n.in" >"$t/$n.got" 2>>"$t/$n.log" &
+	seat_input_guest "$1" "$2" /share/bin/gpudom-worker "--guest=$1" <>"$t/$n.in" >>"$t/$n.got" 2>>"$t/$n.log" &
 	echo $! >"$t/$n.pid"
 	wait_until 20 grep -q '^done$' "$t/$n.got" || not_ok "$n starts: $(tail -n 3 "$t/$n.log")"
-	sed -i d "$t/$n.got" 2>/dev/null
 	: >"$t/$n.got"
 }
 input_tell() { echo "$2" >"$t/$1.in"; } # GUEST_KIND LINE

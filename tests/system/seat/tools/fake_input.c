@@ -56,6 +56,7 @@ static void allow_mouse(int fd)
 static void allow_touch(int fd)
 {
 	allow(fd, UI_SET_EVBIT, EV_KEY, EV_KEY);
+	allow(fd, UI_SET_EVBIT, EV_ABS, EV_ABS);
 	allow(fd, UI_SET_KEYBIT, BTN_TOUCH, BTN_TOUCH);
 	allow(fd, UI_SET_PROPBIT, INPUT_PROP_DIRECT, INPUT_PROP_DIRECT);
 	allow_axis(fd, ABS_X, 0, POSITION_MAX, 10);
@@ -69,6 +70,7 @@ static void allow_touch(int fd)
 static void allow_tablet(int fd)
 {
 	allow(fd, UI_SET_EVBIT, EV_KEY, EV_KEY);
+	allow(fd, UI_SET_EVBIT, EV_ABS, EV_ABS);
 	allow(fd, UI_SET_KEYBIT, BTN_TOOL_PEN, BTN_TOOL_RUBBER);
 	allow(fd, UI_SET_KEYBIT, BTN_TOUCH, BTN_STYLUS2);
 	allow(fd, UI_SET_PROPBIT, INPUT_PROP_DIRECT, INPUT_PROP_DIRECT);

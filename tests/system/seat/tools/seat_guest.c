@@ -78,7 +78,7 @@ static void expect_ok(uint32_t type)
 /* As vhost-user-gpu has it: the socket on which the worker shows. */
 static void introduce(struct guest *guest)
 {
-	int fd = seat_link_add(guest->seat_path, guest->name, "gpu", SOCK_STREAM);
+	int fd = seat_link_add(guest->seat_path, guest->name, 0, "gpu", SOCK_STREAM);
 
 	if (loopback_frontend_request(
 		&guest->frontend, VHOST_USER_GPU_SET_SOCKET, NULL, 0, fd, NULL) < 0)
@@ -388,8 +388,6 @@ static bool obey_time(struct guest *guest, const char *verb, const char *rest)
 
 static bool obey(struct guest *guest, const char *verb, const char *rest)
 {
-	pid_t renderer = loopback_process_renderer(&guest->worker);
-
 	if (strcmp(verb, "info") == 0) {
 		print_info(guest);
 	} else if (strcmp(verb, "edid") == 0) {
@@ -398,11 +396,8 @@ static bool obey(struct guest *guest, const char *verb, const char *rest)
 		if (loopback_frontend_wait_config(&guest->frontend, (unsigned)atoi(rest)) < 0)
 			printf("error: no change\n");
 		print_info(guest);
-	} else if (strcmp(verb, "cpu") == 0) {
-		printf("cpu %llu us\n", (unsigned long long)loopback_process_cpu_ticks(renderer) *
-					    1000000 / (unsigned long)sysconf(_SC_CLK_TCK));
 	} else if (strcmp(verb, "pid") == 0) {
-		printf("%d\n", (int)renderer);
+		printf("%d\n", (int)guest->worker.pid);
 	} else if (strcmp(verb, "reseat") == 0) {
 		introduce(guest);
 	} else if (!obey_picture(guest, verb, rest) && !obey_cursor(guest, verb, rest) &&

@@ -119,7 +119,8 @@ static void send_status(struct guest *guest, uint16_t type, uint16_t code, int32
 
 static void start(struct guest *guest, char *const options[])
 {
-	int seat = seat_link_add(guest->seat_path, guest->name, guest->kind, SOCK_SEQPACKET);
+	int seat = seat_link_add(guest->seat_path, guest->name,
+	    1 + seat_input_kind_parse(guest->kind), guest->kind, SOCK_SEQPACKET);
 	char device[32], seat_fd[32];
 	const char *argv[ARGUMENTS_MAX + 4] = { options[0], "--fd={fd}", device, seat_fd };
 	struct loopback_options frontend = { .memory_size = 4 << 20, .regions = 1 };

@@ -71,7 +71,7 @@ char *seat_link_command(int seat, const char *json, int fd, int *answer_fd)
 	return answer;
 }
 
-int seat_link_add(const char *path, const char *guest, const char *kind, int type)
+int seat_link_add(const char *path, const char *guest, unsigned device, const char *kind, int type)
 {
 	char json[512];
 	int pair[2];
@@ -80,8 +80,8 @@ int seat_link_add(const char *path, const char *guest, const char *kind, int typ
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
 		err(1, "socketpair");
 	snprintf(json, sizeof(json),
-	    "{\"command\":\"add\",\"guest\":\"%s\",\"domain\":1,\"device\":0,\"kind\":\"%s\"}",
-	    guest, kind);
+	    "{\"command\":\"add\",\"guest\":\"%s\",\"domain\":1,\"device\":%u,\"kind\":\"%s\"}",
+	    guest, device, kind);
 	char *answer = seat_link_command(seat, json, pair[0], NULL);
 	if (!strstr(answer, "\"ok\":true") && !strstr(answer, "\"ok\": true"))
 		errx(1, "the seat refuses %s: %s", json, answer);

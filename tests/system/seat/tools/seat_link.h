@@ -13,6 +13,6 @@ char *seat_link_command(int seat, const char *json, int fd, int *answer_fd);
 
 /* Makes a socket of @type (SOCK_STREAM, SOCK_SEQPACKET) and adds it as the device of @kind of
  * @guest. The worker's end; dies where the seat refuses. */
-int seat_link_add(const char *path, const char *guest, const char *kind, int type);
+int seat_link_add(const char *path, const char *guest, unsigned device, const char *kind, int type);
 
 #endif
