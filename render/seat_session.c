@@ -167,6 +167,23 @@ static void wait_active(struct seat_session *session)
 		    libseat_seat_name(session->seat));
 }
 
+/* The seat that libseat would make by itself needs root: another user's never becomes active, and
+ * would be waited for in vain. */
+static struct libseat *open_seat(struct seat_session *session)
+{
+	static const char *const managers[] = { "seatd", "logind" };
+	struct libseat *seat = NULL;
+
+	if (geteuid() == 0 || getenv("LIBSEAT_BACKEND"))
+		return libseat_open_seat(&seat_listener, session);
+	for (size_t i = 0; !seat && i < sizeof(managers) / sizeof(managers[0]); i++) {
+		setenv("LIBSEAT_BACKEND", managers[i], 1);
+		seat = libseat_open_seat(&seat_listener, session);
+	}
+	unsetenv("LIBSEAT_BACKEND");
+	return seat;
+}
+
 int seat_session_create(sd_event *event, struct seat_session **out)
 {
 	struct seat_session *session = calloc(1, sizeof(*session));
@@ -178,7 +195,7 @@ int seat_session_create(sd_event *event, struct seat_session **out)
 	session->event = sd_event_ref(event);
 	libseat_set_log_handler(write_libseat_line);
 	libseat_set_log_level(LIBSEAT_LOG_LEVEL_INFO);
-	session->seat = libseat_open_seat(&seat_listener, session);
+	session->seat = open_seat(session);
 	if (session->seat) {
 		wait_active(session);
 		rc = sd_event_add_io(event, &session->seat_io, libseat_get_fd(session->seat),
