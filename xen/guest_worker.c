@@ -94,7 +94,9 @@ static void guest_worker_failed(void *data, int error)
 	/* One that hangs up is at its end, which says more than that we make sure. */
 	worker->rejected |= error != -ENOTCONN;
 	guest_worker_hang_up(worker);
-	if (worker->process)
+	if (worker->process && error == -ENOTCONN)
+		worker_process_let_end(worker->process);
+	else if (worker->process)
 		worker_process_kill(worker->process);
 	worker->options.lost(worker->options.data);
 }

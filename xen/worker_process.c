@@ -25,6 +25,7 @@
 #define WORKER_FIRST_FD 5 /* of options.descriptors */
 #define WORKER_FDS_MAX (WORKER_FIRST_FD - WORKER_FD + WORKER_DESCRIPTORS_MAX)
 #define DISMISS_USEC (5 * 1000000) /* how long an orderly end may take */
+#define END_USEC 500000            /* ... and one whose cause is to be learnt */
 #define HANG_UP_MSEC 5000          /* until the rest of a killed one is gone */
 
 struct worker_process {
@@ -141,13 +142,24 @@ void worker_process_kill(struct worker_process *worker)
 		pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
+static void worker_process_kill_after(struct worker_process *worker, uint64_t usec)
+{
+	sd_event_source_set_time_relative(worker->timer, usec);
+	sd_event_source_set_enabled(worker->timer, SD_EVENT_ONESHOT);
+}
+
 void worker_process_dismiss(struct worker_process *worker)
 {
 	if (worker_process_is_gone(worker))
 		return;
 	worker->dismissed = true;
-	sd_event_source_set_time_relative(worker->timer, DISMISS_USEC);
-	sd_event_source_set_enabled(worker->timer, SD_EVENT_ONESHOT);
+	worker_process_kill_after(worker, DISMISS_USEC);
+}
+
+void worker_process_let_end(struct worker_process *worker)
+{
+	if (!worker_process_is_gone(worker))
+		worker_process_kill_after(worker, END_USEC);
 }
 
 /* ---------------------------------------------------------------- its start */

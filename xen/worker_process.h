@@ -86,6 +86,10 @@ bool worker_process_crashed(const struct worker_process *worker);
  * few seconds. */
 void worker_process_dismiss(struct worker_process *worker);
 
+/* It has hung up, so it is at its end: its monitor is about to end as it did, which says why. Kills
+ * it when it has not ended half a second later. */
+void worker_process_let_end(struct worker_process *worker);
+
 /* SIGKILL; exited() follows. */
 void worker_process_kill(struct worker_process *worker);
 

@@ -228,6 +228,29 @@ static void it_crashes(void **state)
 	assert_non_null(strstr(rig->end, "was ended by signal 6 (Aborted) while it danced"));
 }
 
+/* What it ends of is not what makes sure that it ends. */
+static void it_hangs_up_and_ends(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "crash");
+	worker_process_let_end(rig->worker);
+	hang_up(rig);
+	wait_for_end(rig);
+	assert_non_null(strstr(rig->end, "was ended by signal 6 (Aborted) while it danced"));
+	worker_process_let_end(rig->worker); /* nobody */
+}
+
+static void it_hangs_up_and_stays(void **state)
+{
+	struct rig *rig = *state;
+
+	run_worker(rig, "stay");
+	worker_process_let_end(rig->worker);
+	wait_for_end(rig);
+	assert_non_null(strstr(rig->end, "was ended by signal 9 (Killed) while it danced"));
+}
+
 static void it_is_killed(void **state)
 {
 	struct rig *rig = *state;
@@ -465,6 +488,8 @@ int main(int argc, char **argv)
 		TEST(it_ends_in_order),
 		TEST(it_fails),
 		TEST(it_crashes),
+		TEST(it_hangs_up_and_ends),
+		TEST(it_hangs_up_and_stays),
 		TEST(it_is_killed),
 		TEST(it_is_destroyed_alive),
 		TEST(it_gets_what_it_is_given),
