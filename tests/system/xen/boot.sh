@@ -78,7 +78,7 @@ module() { # ADDRESS FILE COMPATIBLE BOOTARGS
 fdtput -t x "$dtb" /chosen '#address-cells' 2
 fdtput -t x "$dtb" /chosen '#size-cells' 2
 fdtput -t s "$dtb" /chosen xen,xen-bootargs \
-	"console=dtuart dtuart=/pl011@9000000 conring_size=4m dom0_mem=${DOM0_MEM:-768M} dom0_max_vcpus=$cpus loglvl=all guest_loglvl=all $xsm ${XEN_ARGS:-}"
+	"console=dtuart dtuart=/pl011@9000000 conring_size=4m dom0_mem=${DOM0_MEM:-768M} dom0_max_vcpus=$cpus loglvl=all guest_loglvl=all credit2_runqueue=cpu $xsm ${XEN_ARGS:-}"
 module 0x50000000 "$tb/Image" multiboot,kernel \
 	"console=hvc0 root=/dev/vda ro rootfstype=squashfs init=/init role=dom0 quiet ${DOM0_ARGS:-}"
 set -- "$@" -device loader,file="$tb/Image",addr=0x50000000,force-raw=on
@@ -93,7 +93,7 @@ trap - EXIT
 # An emulated CPU that is preempted while it holds one of Xen's locks, or is next in its line, lets the other one
 # spin for it (WFE does nothing here): beside other work all domains nearly stop, for half a minute at a time, and once
 # a CPU of dom0 got no timer interrupts any more ("Possible timer handling issue on cpu=1"): what sleeps there, sleeps
-# for ever. Where we may, we come first. One thread for all CPUs (TCG_THREAD=single) is no way out: Xen's loops do not yield.
+# for ever. Where we may, we come first; and each CPU has a run queue of its own, whose lock is the one in most demand. One thread for all CPUs (TCG_THREAD=single) is no way out: Xen's loops do not yield.
 { renice -n -10 -p $$ && echo -10 >/proc/self/autogroup; } >/dev/null 2>&1 || :
 if [ ! -e "$share/scenario.sh" ]; then
 	exec "$@"
