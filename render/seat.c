@@ -157,16 +157,20 @@ void scanout_tell(struct seat_scanout *scanout, uint64_t time_ns, uint64_t seque
 		    time_ns, sequence);
 }
 
-void scanout_pace(struct seat_scanout *scanout)
+void seat_arm_pace(struct seat *seat)
 {
-	struct seat *seat = scanout->seat;
-
-	scanout->committed = NULL;
-	if (!scanout->owes || seat->paced)
+	if (seat->paced)
 		return;
 	seat->paced = true;
 	sd_event_source_set_time_relative(seat->pace, PACE_USEC);
 	sd_event_source_set_enabled(seat->pace, SD_EVENT_ONESHOT);
+}
+
+void scanout_pace(struct seat_scanout *scanout)
+{
+	scanout->committed = NULL;
+	if (scanout->owes)
+		seat_arm_pace(scanout->seat);
 }
 
 static int seat_on_pace(sd_event_source *source, uint64_t usec, void *data)
@@ -182,6 +186,10 @@ static int seat_on_pace(sd_event_source *source, uint64_t usec, void *data)
 				scanout_tell(scanout, 0, 0);
 		}
 	}
+	/* Those whose hardware was busy without a flip to come. */
+	for (unsigned i = 0; i < SEAT_OUTPUTS_MAX; i++)
+		if (seat->screens[i].dirty)
+			screen_touch(&seat->screens[i]);
 	return 0;
 }
 

@@ -115,7 +115,8 @@ static struct json_object *describe_scanout(const struct seat_scanout *scanout)
 		add_signed(object, "y", scanout->view.y);
 		add_number(object, "width", scanout->view.width);
 		add_number(object, "height", scanout->view.height);
-		add_signed(object, "order", scanout->view.order);
+		if (scanout->view.order != INT32_MIN) /* which is of those that nobody has placed */
+			add_signed(object, "order", scanout->view.order);
 		json_object_object_add(object, "alpha",
 		    json_object_new_double((double)scanout->view.alpha / UINT16_MAX));
 	}

@@ -212,6 +212,8 @@ struct seat_guest *seat_make_guest(struct seat *seat, const char *name);
 struct seat_scanout *guest_scanout(struct seat_guest *guest, unsigned index);
 /* Tells who waits for the scan-out that it is shown. @time_ns 0: it is not. */
 void scanout_tell(struct seat_scanout *scanout, uint64_t time_ns, uint64_t sequence);
+/* In a frame's time it is looked at what no flip has settled. */
+void seat_arm_pace(struct seat *seat);
 /* Paces a scan-out that no flip will pay. */
 void scanout_pace(struct seat_scanout *scanout);
 

@@ -137,8 +137,9 @@ static void screen_commit(struct seat_screen *screen)
 	stack_build(screen, false, &stack);
 	error = stack_show(screen, &stack);
 	screen->committing = false;
-	if (error == -EBUSY) { /* of the backend's own: its flip will come */
+	if (error == -EBUSY) { /* with something of the backend's own */
 		screen->dirty = true;
+		seat_arm_pace(screen->seat);
 		return;
 	}
 	if (error < 0) {

@@ -22,8 +22,9 @@ static void stack_add(struct seat_stack *stack, struct seat_scanout *scanout,
 	stack->cursor[stack->count++] = cursor;
 }
 
-/* Backends take no rectangle for "all", and this one for "nothing". */
-static const struct display_rect no_damage = { 0 };
+/* No rectangle is "all", and this one "nothing"; for backends a pixel, since the kernel refuses
+ * empty ones. */
+static const struct display_rect no_damage = { 0 }, a_pixel = { 0, 0, 1, 1 };
 
 static void layer_set_damage(struct seat_layer *layer, const struct seat_damage *damage)
 {
@@ -300,7 +301,10 @@ static int stack_reduce(struct seat_screen *screen, const struct seat_stack *sta
 		return -EINVAL;
 	for (unsigned i = composed; i < stack->count; i++) {
 		buffers[n] = stack->buffers[i];
-		layers[n++] = stack->layers[i];
+		layers[n] = stack->layers[i];
+		if (layers[n].damage == &no_damage)
+			layers[n].damage = &a_pixel;
+		n++;
 	}
 	*count = n;
 	return 0;
@@ -375,6 +379,8 @@ static int stack_commit(struct seat_screen *screen, struct seat_stack *stack, un
 			screen_compose(screen, stack, composed, canvas, &damage);
 		}
 		layer_set_damage(&layers[0], &damage);
+		if (layers[0].damage == &no_damage)
+			layers[0].damage = &a_pixel;
 	}
 	error = backend->impl->commit(backend, screen->output, layers, count, false);
 	if (error < 0) {

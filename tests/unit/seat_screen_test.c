@@ -443,6 +443,28 @@ static void test_commit_fails(void **state)
 	rig_finish(&rig);
 }
 
+/* Hardware that is busy without a flip to come is tried again. */
+static void test_busy(void **state)
+{
+	struct rig rig;
+
+	begin(&rig, 1, 0, "");
+	rig_attach(&rig, &rig.a, "a");
+	flip_all(&rig);
+	rig_allocate(&rig.a, 0, 0, RIG_W, RIG_H);
+	rig_fill(&rig.a, 0, GREEN);
+	seat_memory_set_error(rig.backend, -EBUSY);
+	rig_present(&rig.a, 0, 0, 1);
+	assert_false(seat_memory_is_pending(rig.backend, 0));
+	seat_memory_set_error(rig.backend, 0);
+	while (!seat_memory_is_pending(rig.backend, 0))
+		sd_event_run(rig.event, UINT64_MAX);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, 0, 0), GREEN);
+	assert_int_equal(rig.a.serial[0], 1);
+	rig_finish(&rig);
+}
+
 static void test_capture(void **state)
 {
 	struct display_cursor cursor = { 0 };
@@ -525,6 +547,7 @@ int main(void)
 		cmocka_unit_test(test_cursor_blended),
 		cmocka_unit_test(test_inactive),
 		cmocka_unit_test(test_commit_fails),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_capture),
 		cmocka_unit_test(test_picture),
 	};
