@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <drm_fourcc.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,9 +129,10 @@ static bool can_show(const struct wayland_window *window, const struct seat_laye
 {
 	const struct seat_mode *mode = &window->base.mode;
 
-	return layer->x == 0 && layer->y == 0 && layer->width == mode->width &&
-	       layer->height == mode->height && layer->alpha == UINT16_MAX && layer->fence_fd < 0 &&
-	       !layer->fb->y0_top && layer->source.x == 0 && layer->source.y == 0 &&
+	return layer->fb->fourcc == DRM_FORMAT_XRGB8888 && layer->x == 0 && layer->y == 0 &&
+	       layer->width == mode->width && layer->height == mode->height &&
+	       layer->alpha == UINT16_MAX && layer->fence_fd < 0 && !layer->fb->y0_top &&
+	       layer->source.x == 0 && layer->source.y == 0 &&
 	       layer->source.width == layer->width && layer->source.height == layer->height &&
 	       layer->fb->width == layer->width && layer->fb->height == layer->height;
 }
@@ -300,6 +302,18 @@ static int add_timers(struct wayland_window *window)
 	return error;
 }
 
+/* Nothing of the desktop shines through, and it need not look. */
+static void make_opaque(struct wayland_window *window)
+{
+	struct wl_region *all = wl_compositor_create_region(window->wayland->compositor);
+
+	if (!all)
+		return;
+	wl_region_add(all, 0, 0, INT32_MAX, INT32_MAX);
+	wl_surface_set_opaque_region(window->surface, all);
+	wl_region_destroy(all);
+}
+
 int wayland_window_open(
     struct wayland *wayland, unsigned index, const struct wayland_output *options)
 {
@@ -332,6 +346,7 @@ int wayland_window_open(
 	snprintf(title, sizeof(title), "gpudom: %s", output->name);
 	xdg_toplevel_set_title(window->toplevel, title);
 	xdg_toplevel_set_app_id(window->toplevel, "gpudom-seat");
+	make_opaque(window);
 	/* "the client must perform an initial commit without any buffer attached" */
 	wl_surface_commit(window->surface);
 	make_modes(window, options->width ? options->width : 1280,

@@ -134,7 +134,16 @@ static void ignore_rect(struct wl_client *client, struct wl_resource *resource, 
 {
 }
 
+static void set_region(
+    struct wl_client *client, struct wl_resource *resource, struct wl_resource *region)
+{
+	struct surface *surface = wl_resource_get_user_data(resource);
+
+	surface->window->opaque = region;
+}
+
 static const struct wl_surface_interface surface_impl = {
+	.set_opaque_region = set_region,
 	.destroy = destroy_resource,
 	.attach = surface_attach,
 	.damage = ignore_rect,
@@ -171,7 +180,19 @@ static void create_surface(struct wl_client *client, struct wl_resource *resourc
 	abort();
 }
 
-static const struct wl_compositor_interface compositor_impl = { .create_surface = create_surface };
+static const struct wl_region_interface region_impl = { .destroy = destroy_resource,
+	.add = ignore_rect };
+
+static void create_region(struct wl_client *client, struct wl_resource *resource, uint32_t id)
+{
+	wl_resource_set_implementation(
+	    wl_resource_create(client, &wl_region_interface, 1, id), &region_impl, NULL, NULL);
+}
+
+static const struct wl_compositor_interface compositor_impl = {
+	.create_surface = create_surface,
+	.create_region = create_region,
+};
 
 /* ---------------------------------------------------------------- xdg-shell */
 

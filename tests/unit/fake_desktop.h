@@ -13,7 +13,7 @@
 #define DESKTOP_WINDOWS_MAX 4
 
 struct desktop_window {
-	bool open;
+	bool open, opaque;
 	uint32_t width, height, pixel; /* of the last commit: XRGB8888, its first one */
 	unsigned commits;              /* with a buffer */
 	unsigned frames_wanted;

@@ -179,6 +179,7 @@ static void test_frames(void **state)
 	assert_int_equal(window->pixel, 0x112233);
 	assert_int_equal(window->width, W);
 	assert_int_equal(window->height, H);
+	assert_true(window->opaque);
 	assert_int_equal(setup->flips, 0);
 	fake_desktop_repaint(&setup->desktop, true);
 	WAIT(setup->flips == 1);
