@@ -306,32 +306,32 @@ static int soft_read_pixels(struct renderer *renderer, const struct renderer_sca
 
 /* ---------------------------------------------------------------- export */
 
-/* A memory file that does not shrink, mapped, and its dma-buf. */
-static int soft_create_memory(
-    struct udmabuf *udmabuf, uint64_t size, uint8_t **memory, int *dmabuf_fd)
+/* A memory file that does not shrink, mapped, and its dma-buf in *@dmabuf_fd; NULL: that is a
+ * -errno. */
+static uint8_t *soft_create_memory(struct udmabuf *udmabuf, uint64_t size, int *dmabuf_fd)
 {
 	const int fd = memfd_create("scanout", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int r;
+	uint8_t *memory = NULL;
 
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
-		r = -errno;
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+		*dmabuf_fd = -errno;
 		goto out;
 	}
-	*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (*memory == MAP_FAILED) {
-		r = -errno;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED) {
+		*dmabuf_fd = -errno;
+		memory = NULL;
 		goto out;
 	}
-	r = udmabuf->create(udmabuf, &(struct udmabuf_piece){ .fd = fd, .size = size }, 1);
-	if (r < 0)
-		munmap(*memory, size);
-	else
-		*dmabuf_fd = r;
+	*dmabuf_fd = udmabuf->create(udmabuf, &(struct udmabuf_piece){ .fd = fd, .size = size }, 1);
+	if (*dmabuf_fd < 0) {
+		munmap(memory, size);
+		memory = NULL;
+	}
 out:
-	close(fd);
-	return r < 0 ? r : 0;
+	if (fd >= 0)
+		close(fd);
+	return memory;
 }
 
 /* Moves the pixels to memory that is exported. */
@@ -341,8 +341,8 @@ static int soft_move(struct soft *soft, struct soft_resource *resource, struct u
 	const size_t row = (size_t)resource->width * PIXEL_SIZE;
 	const size_t stride = (row + EXPORT_ALIGNMENT - 1) & ~(size_t)(EXPORT_ALIGNMENT - 1);
 	uint64_t size = (uint64_t)stride * resource->height;
-	uint8_t *memory = NULL;
-	int r;
+	uint8_t *memory;
+	int dmabuf_fd;
 
 	size = (size + page - 1) & ~(uint64_t)(page - 1);
 	/* Also our own limits for files (RLIMIT_FSIZE) are higher than this. */
@@ -353,15 +353,16 @@ static int soft_move(struct soft *soft, struct soft_resource *resource, struct u
 		return -ENOTSUP;
 	if (soft->exported >= SOFT_EXPORTS_MAX)
 		return -ENOSPC;
-	r = soft_create_memory(udmabuf, size, &memory, &resource->dmabuf_fd);
-	if (r < 0)
-		return r;
+	memory = soft_create_memory(udmabuf, size, &dmabuf_fd);
+	if (!memory)
+		return dmabuf_fd;
 	for (uint32_t y = 0; y < resource->height; y++)
 		memcpy(memory + y * stride, resource->pixels + y * resource->stride, row);
 	munmap(resource->pixels, resource->size);
 	resource->pixels = memory;
 	resource->stride = stride;
 	resource->size = size;
+	resource->dmabuf_fd = dmabuf_fd;
 	soft->exported++;
 	return 0;
 }
