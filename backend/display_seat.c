@@ -213,7 +213,9 @@ static bool seat_compose_copied(struct display_socket *s, unsigned scanout)
 	struct socket_output *output = &s->outputs[scanout];
 	struct display_source *source = output->source;
 	const unsigned count = seat_buffer_drop_memory(s, scanout, source->width, source->height);
-	struct seat_buffer *buffer = seat_buffer_idle(s, scanout);
+	/* One that there is alone is on screen, and better torn than frozen. */
+	const bool alone = output->seat.full && count == 1 && !output->seat.flight_count;
+	struct seat_buffer *buffer = seat_buffer_idle(s, scanout, alone);
 	int r;
 
 	if (!buffer) {

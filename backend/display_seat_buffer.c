@@ -112,15 +112,15 @@ unsigned seat_buffer_drop_memory(
 	return left;
 }
 
-struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout)
+struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout, bool or_read)
 {
 	struct seat_buffer *best = NULL;
 
 	for (unsigned i = 0; i < SEAT_BUFFERS_MAX; i++) {
 		struct seat_buffer *buffer = &s->buffers[i];
 
-		if (buffer->state != SEAT_BUFFER_READY || buffer->imported || buffer->in_use ||
-		    buffer->scanout != scanout)
+		if (buffer->state != SEAT_BUFFER_READY || buffer->imported ||
+		    (buffer->in_use && !or_read) || buffer->scanout != scanout)
 			continue;
 		if (!best || damage_region_area(&buffer->stale) < damage_region_area(&best->stale))
 			best = buffer;

@@ -196,8 +196,9 @@ void seat_buffer_drop(struct seat_buffer *buffer);
  * among them. */
 unsigned seat_buffer_drop_memory(
     struct display_socket *s, unsigned scanout, uint32_t width, uint32_t height);
-/* The allocated one that nobody reads and that least has to be drawn into; NULL: none. */
-struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout);
+/* The allocated one that nobody reads (or, with @or_read, whether or not), and that least has to be
+ * drawn into; NULL: none. */
+struct seat_buffer *seat_buffer_idle(struct display_socket *s, unsigned scanout, bool or_read);
 /* The memory of an allocated buffer, whose descriptor this takes over. */
 int seat_buffer_map(struct seat_buffer *buffer, int fd, uint32_t stride, uint32_t size);
 /* Draws what is stale. 0 or -errno */

@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 #define UDMABUF_PATH "/dev/udmabuf"
-/* Unless the module's parameters say otherwise */
+/* Unless the module's parameter size_limit_mb says otherwise */
 #define UDMABUF_SIZE_MAX (UINT64_C(64) << 20)
-#define UDMABUF_PIECES_MAX 1024
+/* More than it takes unless its list_limit, 1024, is raised: pages of a guest's blob may lie apart
+ */
+#define UDMABUF_PIECES_MAX 16384
 
 /* Of a file that cannot shrink (F_SEAL_SHRINK); whole pages. */
 struct udmabuf_piece {
