@@ -89,16 +89,17 @@ static void name_master(const struct kms_card *card, char *name, size_t size)
 		return;
 	while (fgets(line, sizeof(line), clients)) {
 		char command[24];
+		char pid[12];
 		char master;
-		int pid;
+
+		size_t blanks = strspn(line, " ");
 
 		/* Command (20 columns, for it may have blanks), process, device, master, ... */
-		if (strlen(line) < 20 || sscanf(line + 20, "%d %*d %c", &pid, &master) != 2 ||
-		    master != 'y')
+		if (strlen(line) < 20 || blanks >= 20 ||
+		    sscanf(line + 20, "%11s %*s %c", pid, &master) != 2 || master != 'y')
 			continue;
-		snprintf(command, sizeof(command), "%.20s", line + strspn(line, " "));
-		command[20 - strspn(line, " ")] = '\0';
-		snprintf(name, size, "%s (process %d)", command, pid);
+		snprintf(command, sizeof(command), "%.*s", (int)(20 - blanks), line + blanks);
+		snprintf(name, size, "%s (process %s)", command, pid);
 		break;
 	}
 	fclose(clients);

@@ -317,6 +317,11 @@ void kms_outputs_forget(struct kms_card *card)
 
 /* ---------------------------------------------------------------- modes */
 
+static bool same_mode(const struct seat_mode *a, const struct seat_mode *b)
+{
+	return a->width == b->width && a->height == b->height && a->refresh == b->refresh;
+}
+
 int kms_output_set_mode(struct kms_output *output, const struct seat_mode *mode)
 {
 	uint32_t blob;
@@ -337,7 +342,7 @@ int kms_output_set_mode(struct kms_output *output, const struct seat_mode *mode)
 	if (index < 0)
 		return index;
 	if (output->mode_blob && !output->off_waiting &&
-	    !memcmp(&output->base.mode, &output->modes[index], sizeof(output->base.mode)))
+	    same_mode(&output->base.mode, &output->modes[index]))
 		return 0;
 	if (drmModeCreatePropertyBlob(output->card->fd, &output->mode_infos[index],
 		sizeof(output->mode_infos[index]), &blob) < 0)

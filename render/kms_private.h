@@ -112,7 +112,7 @@ struct kms_frame {
 
 /* A stack of layers as the driver sees it; compared byte by byte. */
 struct kms_shape {
-	uint32_t count;
+	uint32_t count, reserved;
 	struct {
 		uint32_t fourcc, fb_width, fb_height, stride;
 		uint64_t modifier;

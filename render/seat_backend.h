@@ -91,7 +91,8 @@ struct seat_backend_impl {
 	    const struct seat_layer *layers, unsigned count, bool test);
 
 	/* Beside the layers, above all, without a flip of them. @cursor NULL: none. -ENOTSUP: the
-	 * seat blends it. The position is that of its first pixel. */
+	 * seat blends it, from now on (the plane shows none). -EPERM, -ENODEV: as commit. The
+	 * position is that of its first pixel. */
 	int (*set_cursor)(struct seat_backend *backend, struct seat_output *output,
 	    const struct display_cursor *cursor, int32_t x, int32_t y);
 	int (*move_cursor)(

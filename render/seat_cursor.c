@@ -89,7 +89,7 @@ static void screen_set_cursor(struct seat_screen *screen, struct seat_scanout *s
 	screen->cursor_x = x;
 	screen->cursor_y = y;
 	/* Blended from now on, until the output changes. */
-	if (error < 0 && error != -EPERM && scanout)
+	if (error < 0 && error != -EPERM && error != -ENODEV && scanout)
 		screen->no_cursor = true;
 }
 
@@ -98,6 +98,7 @@ static void screen_update_plane(struct seat_screen *screen)
 	struct seat_backend *backend = screen->seat->backend;
 	struct seat_scanout *scanout = screen_choose_cursor(screen);
 	int32_t x, y;
+	int error;
 
 	if (!scanout) {
 		if (screen->cursor)
@@ -111,9 +112,13 @@ static void screen_update_plane(struct seat_screen *screen)
 	cursor_position(scanout, &x, &y);
 	if (x == screen->cursor_x && y == screen->cursor_y)
 		return;
-	if (backend->impl->move_cursor(backend, screen->output, x, y) == 0) {
+	error = backend->impl->move_cursor(backend, screen->output, x, y);
+	if (error == 0) {
 		screen->cursor_x = x;
 		screen->cursor_y = y;
+	} else if (error == -ENOTSUP) {
+		screen->cursor = NULL;
+		screen->no_cursor = true;
 	}
 }
 

@@ -297,9 +297,9 @@ static const struct kms_format rgb[] = {
 static const struct {
 	const char *name;
 	struct kms_plane_traits planes[5];
-	unsigned plane_count;
+	uint64_t plane_count;
 	struct kms_layer_traits layers[4];
-	unsigned layer_count;
+	uint64_t layer_count;
 	int expected[4];
 	uint64_t zpos[4];
 } plane_cases[] = {
@@ -352,8 +352,8 @@ static void test_planes(void **state)
 		int rc;
 
 		print_message("%s\n", plane_cases[i].name);
-		rc = kms_planes_choose(plane_cases[i].planes, plane_cases[i].plane_count,
-		    plane_cases[i].layers, plane_cases[i].layer_count, choices);
+		rc = kms_planes_choose(plane_cases[i].planes, (unsigned)plane_cases[i].plane_count,
+		    plane_cases[i].layers, (unsigned)plane_cases[i].layer_count, choices);
 		assert_int_equal(rc, plane_cases[i].expected[0] < 0 ? -EINVAL : 0);
 		for (unsigned l = 0; rc == 0 && l < plane_cases[i].layer_count; l++) {
 			assert_int_equal(choices[l].plane, plane_cases[i].expected[l]);

@@ -82,6 +82,8 @@ say "vkms: $answer"
 k moves "$o" 200
 say "vkms: $answer"
 is_shown "after many moves it is where it should be" "$o" 2
+does "a flip waits for its fence, and a cursor does not wait for the flip" done fence "$o"
+is_shown "the cursor has moved after it" "$o" 2
 does "it goes" done cursor "$o" none
 is_shown "and leaves nothing" "$o" 1
 does "another mode is set" done mode "$o" 1024x768

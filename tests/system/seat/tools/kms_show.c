@@ -15,6 +15,7 @@
  * N moves of the cursor while frames are flipped; times of both wait WORD                 until
  * something happened: active, inactive, outputs sleep MS
  */
+/* NOLINTBEGIN(cert-err34-c): what scripts write */
 #include <drm_fourcc.h>
 #include <err.h>
 #include <errno.h>
@@ -105,6 +106,14 @@ static bool wait_count(struct show *show, const unsigned *count, unsigned than, 
 	return *count != than;
 }
 
+static void sleep_ms(struct show *show, unsigned ms)
+{
+	uint64_t end = now_ns() + ms * UINT64_C(1000000);
+
+	while (now_ns() < end)
+		sd_event_run(show->event, (end - now_ns()) / 1000);
+}
+
 /* ---------------------------------------------------------------- pictures */
 
 static uint32_t pixel_of(char kind, uint32_t x, uint32_t y)
@@ -185,8 +194,9 @@ static bool parse_layer(struct show *show, struct seat_output *output, char *tex
 	char kind;
 	int n = 0;
 
-	*picture = (struct picture){ 0 };
-	*layer = (struct seat_layer){ .fence_fd = -1 };
+	if (to->count == MANY)
+		errx(1, "too many layers");
+	layer->fence_fd = -1;
 	if (sscanf(text, "%c,%d,%d,%ux%u%n", &kind, &layer->x, &layer->y, &layer->width,
 		&layer->height, &n) != 5)
 		errx(1, "layer '%s'", text);
@@ -365,6 +375,48 @@ static void measure_flips(struct show *show, struct seat_output *output, unsigne
 	    rc ? strerrorname_np(-rc) : "done");
 }
 
+/* As <linux/sw_sync.h>, which is not installed */
+struct sw_sync_create_fence_data {
+	uint32_t value;
+	char name[32];
+	int32_t fence;
+};
+#define SW_SYNC_IOC_CREATE_FENCE _IOWR('W', 0, struct sw_sync_create_fence_data)
+#define SW_SYNC_IOC_INC _IOW('W', 1, uint32_t)
+
+/* If moving the cursor waited for the flip, it would wait for ever. */
+static void flip_fenced(struct show *show, struct seat_output *output)
+{
+	struct sw_sync_create_fence_data create = { .value = 1, .name = "kms_show" };
+	struct shown *shown = &show->now[output->index];
+	int timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+	unsigned before = show->flips[output->index];
+	unsigned early;
+	uint32_t one = 1;
+	int rc;
+
+	if (timeline < 0 || ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &create) < 0)
+		err(1, "sw_sync");
+	shown->layers[0].fence_fd = create.fence;
+	rc = show->backend->impl->commit(show->backend, output, shown->layers, shown->count, false);
+	shown->layers[0].fence_fd = -1;
+	sleep_ms(show, 200);
+	early = show->flips[output->index] - before;
+	show->cursor_x[output->index] += 5;
+	if (rc == 0)
+		rc = show->backend->impl->move_cursor(show->backend, output,
+		    show->cursor_x[output->index], show->cursor_y[output->index]);
+	ioctl(timeline, SW_SYNC_IOC_INC, &one);
+	if (rc == 0 && !wait_count(show, &show->flips[output->index], before, 3))
+		rc = -ETIMEDOUT;
+	close(create.fence);
+	close(timeline);
+	printf("fence %s: %s\n", output->name,
+	    rc      ? strerrorname_np(-rc)
+	    : early ? "too early"
+		    : "done");
+}
+
 /* Moves the cursor eight times a frame, while every frame is flipped. */
 static void measure_moves(struct show *show, struct seat_output *output, unsigned count)
 {
@@ -393,7 +445,7 @@ static void measure_moves(struct show *show, struct seat_output *output, unsigne
 	wait_count(show, &show->flips[output->index], show->flips[output->index], 1);
 	printf("moves %u in %llu ms: %llu us each, the worst %llu us; %u flips: %s\n", count,
 	    (unsigned long long)(now_ns() - start) / 1000000,
-	    (unsigned long long)all / count / 1000, (unsigned long long)worst / 1000,
+	    (unsigned long long)all / (count ? count : 1) / 1000, (unsigned long long)worst / 1000,
 	    show->flips[output->index] - first, rc ? strerrorname_np(-rc) : "done");
 }
 
@@ -406,14 +458,6 @@ static void wait_for(struct show *show, const char *word)
 	printf("waited for %s: %s\n", word,
 	    *count || wait_count(show, count, *count, 10) ? "done" : "ETIMEDOUT");
 	*count = 0;
-}
-
-static void sleep_ms(struct show *show, unsigned ms)
-{
-	uint64_t end = now_ns() + ms * UINT64_C(1000000);
-
-	while (now_ns() < end)
-		sd_event_run(show->event, (end - now_ns()) / 1000);
 }
 
 static void run(struct show *show, char *line)
@@ -448,6 +492,8 @@ static void run(struct show *show, char *line)
 		set_cursor(show, output, rest, command[0] == 'm');
 	else if (!strcmp(command, "expect"))
 		write_expected(show, output, rest);
+	else if (!strcmp(command, "fence"))
+		flip_fenced(show, output);
 	else if (!strcmp(command, "flips"))
 		measure_flips(show, output, (unsigned)atoi(rest));
 	else if (!strcmp(command, "moves"))
@@ -485,3 +531,4 @@ int main(int argc, char **argv)
 	sd_event_unref(show.event);
 	return 0;
 }
+/* NOLINTEND(cert-err34-c) */
