@@ -13,6 +13,8 @@ int ctl_doctor(int argc, char **argv);
 int ctl_log_level(int argc, char **argv);
 int ctl_block(int argc, char **argv);
 int ctl_unblock(int argc, char **argv);
+int ctl_focus(int argc, char **argv);
+int ctl_output(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
 int ctl_reset(int argc, char **argv);
 int ctl_status(int argc, char **argv);

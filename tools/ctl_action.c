@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gpudomctl block, unblock, reset, reload: what gpudomd is asked to do, and its answer. */
+/* gpudomctl block, unblock, reset, focus, reload: what gpudomd is asked to do, and its answer. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +12,13 @@
 /* What they have in common. */
 struct action {
 	const char *name, *arguments, *what;
-	bool guest; /* it takes one */
+	bool guest;  /* it takes one */
+	bool device; /* or one of its devices */
 };
 
 struct action_options {
 	const char *control_path, *guest;
-	long device; /* -1: all of the guest */
+	long device; /* -1: all GPUs of the guest */
 	bool json;
 };
 
@@ -35,8 +36,8 @@ static void action_help(const struct action *action)
 {
 	printf("Usage: gpudomctl %s [OPTION...]%s\n%s\n\n", action->name, action->arguments,
 	    action->what);
-	if (action->guest)
-		puts("  --device=DEVID  one of the guest's GPUs alone");
+	if (action->device)
+		puts("  --device=DEVID  one of the guest's devices alone, such as an input device");
 	puts(
 	    "  --json          for scripts: gpudomd's answer, see gpudom-control(7)\n"
 	    "  --control=PATH  gpudomd's socket (" CONTROL_PATH ")\n"
@@ -50,7 +51,7 @@ static int action_parse_device(struct action_options *options, const struct acti
 	char *end;
 
 	options->device = strtol(optarg, &end, 10);
-	if (action->guest && end != optarg && !*end && options->device >= 0)
+	if (action->device && end != optarg && !*end && options->device >= 0)
 		return 0;
 	fprintf(stderr, "gpudomctl %s: --device cannot be '%s'\n", action->name, optarg);
 	return -1;
@@ -120,7 +121,7 @@ static void print_changes(struct json_object *result)
 		if (*at_once)
 			printf(" %s at once%s", at_once, *at_reset ? ";" : "");
 		if (*at_reset)
-			printf(" %s when it next resets its GPU", at_reset);
+			printf(" %s when it next resets its device", at_reset);
 		putchar('\n');
 	}
 }
@@ -155,7 +156,7 @@ int ctl_block(int argc, char **argv)
 	static const struct action block = { "block", " GUEST",
 		"Takes a guest's GPU away until 'gpudomctl unblock': its worker ends, and it is told that its\n"
 		"GPU needs a reset, which does not help. Its last frame stays on the screen.",
-		true };
+		true, true };
 
 	return action_run(&block, argc, argv);
 }
@@ -166,7 +167,7 @@ int ctl_unblock(int argc, char **argv)
 		"Gives a guest its GPU back that was blocked, by somebody or because its workers died too\n"
 		"often. A new worker goes on where the last one ended or, if the guest has reset its GPU\n"
 		"since, starts when it next does, as when it boots.",
-		true };
+		true, true };
 
 	return action_run(&unblock, argc, argv);
 }
@@ -176,9 +177,19 @@ int ctl_reset(int argc, char **argv)
 	static const struct action reset = { "reset", " GUEST",
 		"Ends a guest's worker and starts another one, as when it had crashed: the guest keeps what is\n"
 		"2D, its 3D programs lose their contexts.",
-		true };
+		true, true };
 
 	return action_run(&reset, argc, argv);
+}
+
+int ctl_focus(int argc, char **argv)
+{
+	static const struct action focus = { "focus", " GUEST",
+		"Lets a guest have the keyboard and the pointer, as the chord on the keyboard does, and brings\n"
+		"it to the front where several guests share a screen. It needs gpudom-seat.",
+		true, false };
+
+	return action_run(&focus, argc, argv);
 }
 
 int ctl_reload(int argc, char **argv)
@@ -186,7 +197,7 @@ int ctl_reload(int argc, char **argv)
 	static const struct action reload = { "reload", "",
 		"Has gpudomd read gpudom.conf anew, and says whose settings are others now and when they hold.\n"
 		"A file that is wrong changes nothing.",
-		false };
+		false, false };
 
 	return action_run(&reload, argc, argv);
 }

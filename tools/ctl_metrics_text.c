@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/ctl_seat_text.h"
 #include "xen/control_fields.h"
 
 /* Buckets of the histograms: two for each doubling from 64 us to 8 s, at bounds that telemetry.h's
@@ -19,7 +20,7 @@ static void print_head(FILE *out, const char *name, const char *type, const char
 }
 
 /* The format's escapes in a label's value: \\, \" and \n. */
-static void print_escaped(FILE *out, const char *text)
+void ctl_print_escaped(FILE *out, const char *text)
 {
 	for (; *text; text++) {
 		if (*text == '\n')
@@ -35,7 +36,7 @@ static void print_escaped(FILE *out, const char *text)
 static void print_labels(FILE *out, const struct ctl_device *device, const char *others)
 {
 	fputs("{guest=\"", out);
-	print_escaped(out, device->guest);
+	ctl_print_escaped(out, device->guest);
 	fprintf(out, "\",domid=\"%u\",gpu=\"%u\"%s}", device->domid, device->devid, others);
 }
 
@@ -286,7 +287,7 @@ static void print_gpudomd(FILE *out, const struct ctl_snapshot *snapshot)
 {
 	print_head(out, "gpudom_info", "gauge", "Always 1, with gpudomd's version");
 	fputs("gpudom_info{version=\"", out);
-	print_escaped(out, snapshot->version);
+	ctl_print_escaped(out, snapshot->version);
 	fputs("\"} 1\n", out);
 	print_head(out, "gpudom_start_time_seconds", "gauge",
 	    "When gpudomd was started, in seconds since 1970");
@@ -301,6 +302,7 @@ void ctl_print_metrics(FILE *out, const struct ctl_snapshot *snapshot)
 	if (!snapshot)
 		return;
 	print_gpudomd(out, snapshot);
+	ctl_print_seat_metrics(out, snapshot);
 	if (!snapshot->count)
 		return;
 	print_states(out, snapshot);

@@ -133,6 +133,8 @@ static void parse_worker(struct json_object *json, struct telemetry *telemetry)
 static void parse_device(
     struct json_object *guest, struct json_object *json, struct ctl_device *device)
 {
+	char display[16];
+
 	device->json = json;
 	get_text(guest, "name", device->guest, sizeof(device->guest));
 	device->domid = (unsigned)get_number(guest, "domid");
@@ -149,7 +151,19 @@ static void parse_device(
 	device->writes = get_number(json, "writes");
 	device->kicks = get_number(json, "kicks");
 	device->interrupts = get_number(json, "interrupts");
+	get_text(json, "kind", device->kind, sizeof(device->kind));
+	get_text(json, "display", display, sizeof(display));
+	device->for_seat = !strcmp(display, "seat");
+	device->at_seat = json_object_get_boolean(get(json, "at_seat", json_type_boolean));
 	parse_worker(get(json, "worker", json_type_object), &device->telemetry);
+}
+
+static bool is_input(struct json_object *device)
+{
+	char type[8];
+
+	get_text(device, "type", type, sizeof(type));
+	return !strcmp(type, "input");
 }
 
 static size_t count_devices(struct json_object *guests)
@@ -170,7 +184,8 @@ int ctl_snapshot_parse(struct ctl_snapshot *snapshot, struct json_object *json)
 	if (!guests)
 		goto error;
 	snapshot->devices = calloc(count_devices(guests) + 1, sizeof(*snapshot->devices));
-	if (!snapshot->devices)
+	snapshot->inputs = calloc(count_devices(guests) + 1, sizeof(*snapshot->inputs));
+	if (!snapshot->devices || !snapshot->inputs)
 		goto error;
 	snapshot->now_ns = get_number(json, "now_ns");
 	snapshot->started_ns = get_number(json, "started_ns");
@@ -180,9 +195,13 @@ int ctl_snapshot_parse(struct ctl_snapshot *snapshot, struct json_object *json)
 		struct json_object *guest = json_object_array_get_idx(guests, i);
 		struct json_object *devices = get(guest, "devices", json_type_array);
 
-		for (size_t k = 0; k < length_of(devices); k++)
-			parse_device(guest, json_object_array_get_idx(devices, k),
-			    &snapshot->devices[snapshot->count++]);
+		for (size_t k = 0; k < length_of(devices); k++) {
+			struct json_object *device = json_object_array_get_idx(devices, k);
+
+			parse_device(guest, device,
+			    is_input(device) ? &snapshot->inputs[snapshot->input_count++]
+					     : &snapshot->devices[snapshot->count++]);
+		}
 	}
 	return 0;
 
@@ -195,6 +214,7 @@ void ctl_snapshot_finish(struct ctl_snapshot *snapshot)
 {
 	json_object_put(snapshot->json);
 	free(snapshot->devices);
+	free(snapshot->inputs);
 	*snapshot = (struct ctl_snapshot){ 0 };
 }
 

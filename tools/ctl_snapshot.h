@@ -22,6 +22,8 @@ struct ctl_device {
 	uint64_t deaths, hangs, replacements, freezes;
 	uint64_t reads, writes, kicks, interrupts; /* of registers; that gpudomd has passed on */
 	uint64_t resident_bytes;                   /* of the worker's processes; 0: not known */
+	char kind[16];          /* of an input device: "keyboard"; "": it is nothing */
+	bool for_seat, at_seat; /* it would be, it is at the seat */
 	struct telemetry telemetry;
 	struct json_object *json; /* not owned */
 };
@@ -32,7 +34,9 @@ struct ctl_snapshot {
 	int pid;
 	char version[32];
 	size_t count;
-	struct ctl_device *devices; /* of one guest after the other */
+	struct ctl_device *devices; /* GPUs, of one guest after the other */
+	size_t input_count;
+	struct ctl_device *inputs; /* input devices, likewise */
 };
 
 /* Takes @json over, also on failure. -EPROTO: it is not what gpudomd says; -ENOMEM. */

@@ -8,6 +8,7 @@
 
 #include "tools/ctl.h"
 #include "tools/ctl_client.h"
+#include "tools/ctl_seat_text.h"
 #include "tools/ctl_status_text.h"
 #include "tools/ctl_time.h"
 #include "xen/control.h"
@@ -105,10 +106,13 @@ static void status_print(const struct status_options *options, const struct ctl_
 	} else if (options->guest) {
 		for (size_t i = 0; i < now->count; i++)
 			ctl_print_device(stdout, before, now, &now->devices[i], colours);
+		ctl_print_inputs(stdout, now, colours);
 	} else {
 		/* Into a file or a pipe goes all. */
 		ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 		ctl_print_status(stdout, before, now, colours, size.ws_col);
+		ctl_print_inputs(stdout, now, colours);
+		ctl_print_seat(stdout, now, colours, size.ws_col);
 	}
 }
 

@@ -114,6 +114,8 @@ void ctl_print_status(FILE *out, const struct ctl_snapshot *before, const struct
 {
 	struct ctl_table table;
 
+	if (!now->count && now->input_count)
+		return;
 	if (!now->count) {
 		fprintf(out, "gpudomd (process %d) serves no guest now.\n", now->pid);
 		return;
@@ -317,6 +319,12 @@ void ctl_print_device(FILE *out, const struct ctl_snapshot *before, const struct
 	if (device->last_death[0])
 		print_line(out, "last death", "%s", device->last_death);
 	print_line(out, "frozen", "%llu times", (unsigned long long)device->freezes);
+	if (device->for_seat)
+		print_line(out, "shown", "%s",
+		    device->at_seat ? "at the seat: see gpudomctl status"
+				    : "nowhere: gpudom-seat does not run");
+	else
+		print_line(out, "shown", "nowhere (headless): gpudomctl screenshot");
 	print_words(out, "capability sets", worker, "capsets");
 	print_words(out, "sandbox", worker, "sandbox");
 	print_words(out, "sandbox lacks", worker, "sandbox_lacks");

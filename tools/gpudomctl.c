@@ -16,6 +16,8 @@ static const struct ctl_command {
 	{ "status", "show the guests, what they use, and what is wrong", ctl_status },
 	{ "top", "show what guests do on their GPU now, again and again", ctl_top },
 	{ "screenshot", "write what is on a guest's screen as a PNG file", ctl_screenshot },
+	{ "focus", "let a guest have the keyboard and the pointer", ctl_focus },
+	{ "output", "switch a guest's screen off or on, or set its mode", ctl_output },
 	{ "metrics", "write all numbers for Prometheus", ctl_metrics },
 	{ "reset", "give a guest a new worker", ctl_reset },
 	{ "block", "take a guest's GPU away", ctl_block },

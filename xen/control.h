@@ -15,6 +15,7 @@
 
 struct gpu_daemon;
 struct json_object;
+struct seat_request;
 
 #define CONTROL_PATH "/run/gpudom/control"
 #define CONTROL_GROUP "gpudom"
@@ -54,11 +55,28 @@ struct control_call {
 	const char *code;
 	char message[512];
 	struct json_object *known_guests; /* NULL, or the names that would do */
+
+	/* Of a command that is answered later: */
+	struct json_object *answer; /* what goes before the result */
+	struct seat_request *asked; /* what it waits for; NULL: nothing */
+	/* Its line is there (NULL: without memory), and a descriptor as control_answer() has it;
+	 * from the event loop. The call is over. */
+	void (*answered)(void *data, char *line, int fd);
+	void *data;
 };
+
+/* What run() returns when control_finish() will follow. */
+#define CONTROL_LATER 1
+
+/* The command is done, @error as run() returns it. Frees the call. */
+void control_finish(struct control_call *call, int error);
+
+/* Nobody wants the answer any more. Frees the call. Accepts NULL. */
+void control_cancel(struct control_call *call);
 
 /*
  * One of the table in control_commands.c. run() fills call->result, perhaps call->fd, and returns
- * 0; or what control_fail() returns. It must not block.
+ * 0; or what control_fail() returns; or CONTROL_LATER. It must not block.
  */
 struct control_command {
 	const char *name;
@@ -88,8 +106,12 @@ struct guest *control_get_guest(struct control_call *call);
  * NULL: control_fail() has been called. */
 struct guest_device *control_get_device(struct control_call *call);
 
-/* Answers a line of @length bytes (without the newline): one line with its newline, to be freed;
- * NULL without memory. *@fd is to be passed with it and closed, or -1. */
-char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd);
+/*
+ * Answers a line of @length bytes (without the newline): one line with its newline, to be freed;
+ * NULL without memory. *@fd is to be passed with it and closed, or -1. Where *@later is not NULL
+ * then, that call answers in a while, by @answered, or is to be cancelled.
+ */
+char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd,
+    void (*answered)(void *data, char *line, int fd), void *data, struct control_call **later);
 
 #endif

@@ -27,9 +27,12 @@ struct control_client {
 	size_t received;
 	bool ending; /* it sends no more, or is not listened to any more */
 	char *unsent;
-	size_t sent, size; /* of unsent */
-	int pass_fd;       /* that goes with its first byte; -1: none */
+	size_t sent, size;         /* of unsent */
+	int pass_fd;               /* that goes with its first byte; -1: none */
+	struct control_call *call; /* that is answered later; NULL: none */
 };
+
+static void control_client_answered(void *data, char *line, int fd);
 
 static void control_client_close(struct control_client *client)
 {
@@ -117,13 +120,14 @@ static bool control_client_answer_line(struct control_client *client)
 	} else if (!end && !client->ending) {
 		return false;
 	} else {
-		client->unsent = control_answer(
-		    client->options.gpu_daemon, client->line, length, &client->pass_fd);
+		client->unsent = control_answer(client->options.gpu_daemon, client->line, length,
+		    &client->pass_fd, control_client_answered, client, &client->call);
 	}
 	client->size = client->unsent ? strlen(client->unsent) : 0;
-	if (!client->unsent)
+	if (!client->unsent && !client->call)
 		client->ending = true;
-	control_client_drop(client, client->size && end ? length : client->received);
+	control_client_drop(
+	    client, (client->size || client->call) && end ? length : client->received);
 	return true;
 }
 
@@ -143,18 +147,18 @@ static int control_client_receive(struct control_client *client)
 /* What it waits for now. False: nothing any more, and it is closed. */
 static bool control_client_wait(struct control_client *client)
 {
-	bool unsent = client->size != 0;
+	bool unsent = client->size != 0, waits = client->call != NULL;
 	bool more =
 	    memchr(client->line, '\n', client->received) || (client->ending && client->received);
 
-	if (!unsent && !more && client->ending) {
+	if (!unsent && !more && !waits && client->ending) {
 		control_client_close(client);
 		return false;
 	}
-	sd_event_source_set_io_events(client->io, unsent ? EPOLLOUT : more ? 0 : EPOLLIN);
+	sd_event_source_set_io_events(client->io, unsent ? EPOLLOUT : more || waits ? 0 : EPOLLIN);
 	/* The next line has its turn after what guests want now. */
 	sd_event_source_set_enabled(
-	    client->next, !unsent && more ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	    client->next, !unsent && more && !waits ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 	if (unsent)
 		sd_event_source_set_time_relative(client->stall, client->options.stall_usec);
 	sd_event_source_set_enabled(client->stall, unsent ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
@@ -174,6 +178,21 @@ static void control_client_go_on(struct control_client *client)
 		control_client_wait(client);
 }
 
+/* The answer that it has waited for. */
+static void control_client_answered(void *data, char *line, int fd)
+{
+	struct control_client *client = data;
+
+	client->call = NULL;
+	client->unsent = line;
+	client->size = line ? strlen(line) : 0;
+	client->pass_fd = fd;
+	if (line)
+		control_client_go_on(client);
+	else
+		control_client_close(client);
+}
+
 static int control_client_next(sd_event_source *source, void *data)
 {
 	control_client_go_on(data);
@@ -184,6 +203,11 @@ static int control_client_io(sd_event_source *source, int fd, uint32_t events, v
 {
 	struct control_client *client = data;
 
+	if (client->call) {
+		/* It has hung up: nothing else is waited for. */
+		control_client_close(client);
+		return 0;
+	}
 	if ((events & EPOLLIN) && client->received < CONTROL_LINE_MAX && !client->ending &&
 	    control_client_receive(client) < 0) {
 		control_client_close(client);
@@ -249,6 +273,7 @@ void control_client_destroy(struct control_client *client)
 	sd_event_source_disable_unref(client->io);
 	sd_event_source_disable_unref(client->next);
 	sd_event_source_disable_unref(client->stall);
+	control_cancel(client->call);
 	control_client_forget_answer(client);
 	if (client->fd >= 0)
 		close(client->fd);

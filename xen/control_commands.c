@@ -14,6 +14,7 @@
 #include "xen/daemon.h"
 #include "xen/guest.h"
 #include "xen/guest_device.h"
+#include "xen/seat_link.h"
 
 #define REQUEST_DEPTH 4 /* of objects in objects */
 #define ID_MAX 64
@@ -28,9 +29,13 @@ static const struct control_command commands[] = {
 	{ "unblock", "guest, device?", "give it back", control_run_unblock },
 	{ "reset", "guest, device?", "put a new worker in the place of its own",
 	    control_run_reset },
+	{ "focus", "guest", "let a guest have the keyboard and the pointer", control_run_focus },
+	{ "output", "guest, output, mode", "switch a guest's output off or on, or set its mode",
+	    control_run_output },
 	{ "reload", "", "read the configuration anew", control_run_reload },
 	{ "status", "guest?", "all that is known of guests and their devices", control_run_status },
-	{ "screen", "guest, device?", "what is on its outputs, as a file", control_run_screen },
+	{ "screen", "guest, device?, output?", "what is on its outputs, as a file",
+	    control_run_screen },
 	{ "trace-fetch", "domid?, devid?", "the ring of a device's worker, or of gpudomd",
 	    control_run_trace_fetch },
 	{ "trace-forget", "", "end the recording, and free its memory", control_run_trace_forget },
@@ -287,30 +292,77 @@ static void control_copy_id(struct json_object *answer, struct json_object *requ
 		json_object_object_add(answer, "id", json_object_get(id));
 }
 
-char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd)
+/* The whole answer. Frees the call. */
+static char *control_conclude(struct control_call *call, int result, int *fd)
 {
-	struct control_call call = { .gpu_daemon = gpu_daemon, .fd = -1 };
-	struct json_object *answer = json_object_new_object(), *error;
+	struct json_object *error;
+	char *line;
+
+	if (result) {
+		error = control_make_error(call->code, call->message);
+		if (call->known_guests)
+			json_object_object_add(error, "guests", call->known_guests);
+		json_object_object_add(call->answer, "error", error);
+		json_object_put(call->result);
+	} else {
+		json_object_object_add(call->answer, "result", call->result);
+	}
+	json_object_put(call->request);
+	*fd = call->fd;
+	line = control_print(call->answer);
+	free(call);
+	return line;
+}
+
+void control_finish(struct control_call *call, int error)
+{
+	void (*answered)(void *data, char *line, int fd) = call->answered;
+	void *data = call->data;
+	char *line;
+	int fd;
+
+	line = control_conclude(call, error, &fd);
+	answered(data, line, fd);
+}
+
+void control_cancel(struct control_call *call)
+{
+	if (!call)
+		return;
+	if (call->asked)
+		seat_link_cancel(call->asked);
+	json_object_put(call->request);
+	json_object_put(call->result);
+	json_object_put(call->answer);
+	json_object_put(call->known_guests);
+	free(call);
+}
+
+char *control_answer(struct gpu_daemon *gpu_daemon, const char *line, size_t length, int *fd,
+    void (*answered)(void *data, char *line, int fd), void *data, struct control_call **later)
+{
+	struct control_call *call = calloc(1, sizeof(*call));
 	int r;
 
-	call.request = control_parse(line, length);
-	call.result = json_object_new_object();
-	if (call.request) {
-		control_copy_id(answer, call.request);
-		r = control_run(&call);
+	*later = NULL;
+	*fd = -1;
+	if (!call)
+		return NULL;
+	*call = (struct control_call){
+		.gpu_daemon = gpu_daemon, .fd = -1, .answered = answered, .data = data
+	};
+	call->answer = json_object_new_object();
+	call->request = control_parse(line, length);
+	call->result = json_object_new_object();
+	if (call->request) {
+		control_copy_id(call->answer, call->request);
+		r = control_run(call);
 	} else {
-		r = control_fail(&call, "bad-request", "a request is one JSON object on one line");
+		r = control_fail(call, "bad-request", "a request is one JSON object on one line");
 	}
-	if (r) {
-		error = control_make_error(call.code, call.message);
-		if (call.known_guests)
-			json_object_object_add(error, "guests", call.known_guests);
-		json_object_object_add(answer, "error", error);
-		json_object_put(call.result);
-	} else {
-		json_object_object_add(answer, "result", call.result);
+	if (r == CONTROL_LATER) {
+		*later = call;
+		return NULL;
 	}
-	json_object_put(call.request);
-	*fd = call.fd;
-	return control_print(answer);
+	return control_conclude(call, r, fd);
 }

@@ -55,6 +55,17 @@ int control_run_unblock(struct control_call *call);
 int control_run_reset(struct control_call *call);
 int control_run_reload(struct control_call *call);
 
+/* ---- control_seat.c ---- */
+
+int control_run_focus(struct control_call *call);
+int control_run_output(struct control_call *call);
+
+/* Asks the seat for a picture of the device's output: as run(). */
+int control_capture(struct control_call *call, const struct guest_device *device, unsigned output);
+
+/* Adds what the seat says of itself as "seat": as run(). */
+int control_add_seat(struct control_call *call);
+
 /* ---- control_screen.c ---- */
 
 int control_run_screen(struct control_call *call);

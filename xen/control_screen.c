@@ -53,12 +53,17 @@ static void list_outputs(struct json_object *result, int fd)
 int control_run_screen(struct control_call *call)
 {
 	struct guest_device *device = control_get_device(call);
+	int64_t output;
 	int fd;
 
 	if (!device)
 		return -EINVAL;
 	if (!guest_device_is_gpu(device))
 		return control_fail(call, "no-screen", "an input device has no screen");
+	if (control_get_number(call, "output", 0, DISPLAY_SCANOUTS_MAX - 1, 0, &output))
+		return -EINVAL;
+	if (guest_device_shows_at_seat(device))
+		return control_capture(call, device, (unsigned)output);
 	fd = guest_device_screen(device);
 	if (fd < 0)
 		return control_fail(call, "no-screen",

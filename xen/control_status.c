@@ -58,6 +58,9 @@ static struct json_object *status_of_device(const struct guest_device *device, u
 	control_describe_trouble(&status, now_ns, trouble, sizeof(trouble));
 	control_add_number(object, "devid", status.devid);
 	control_add_text(object, "type", guest_device_is_gpu(device) ? "gpu" : "input");
+	if (guest_device_is_gpu(device))
+		control_add_text(object, "display", status.for_seat ? "seat" : "headless");
+	json_object_object_add(object, "at_seat", json_object_new_boolean(status.at_seat));
 	if (status.input != SEAT_INPUT_KINDS)
 		control_add_text(object, "kind", seat_input_kind_name(status.input));
 	control_add_text(
@@ -118,5 +121,5 @@ int control_run_status(struct control_call *call)
 	control_add_number(call->result, "pid", (uint64_t)getpid());
 	control_add_text(call->result, "version", GPUDOM_VERSION);
 	json_object_object_add(call->result, "guests", list);
-	return call->code ? -1 : 0;
+	return call->code ? -1 : control_add_seat(call);
 }

@@ -36,6 +36,11 @@ const char *guest_name(const struct guest *guest)
 	return guest->state->name;
 }
 
+const char *guest_seat_name(const struct guest *guest)
+{
+	return guest->worker_name;
+}
+
 const char *guest_title(const struct guest *guest)
 {
 	return guest->title;

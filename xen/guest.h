@@ -93,6 +93,9 @@ uint16_t guest_domid(const struct guest *guest);
 /* Empty: it has none that we may know. */
 const char *guest_name(const struct guest *guest);
 
+/* Under which the seat knows it. */
+const char *guest_seat_name(const struct guest *guest);
+
 /* "guest NAME", or "domain N" */
 const char *guest_title(const struct guest *guest);
 

@@ -98,6 +98,9 @@ void guest_device_seat_came(struct guest_device *device);
 /* A seat has gone, and perhaps did not take its socket. */
 void guest_device_seat_unsure(struct guest_device *device);
 
+/* A GPU whose frames go to the seat, whether there is one or not. */
+bool guest_device_shows_at_seat(const struct guest_device *device);
+
 /* Its frames, or its events, go by the seat that there is now. */
 bool guest_device_is_at_seat(const struct guest_device *device);
 

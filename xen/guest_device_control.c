@@ -34,7 +34,7 @@ void guest_device_get_status(const struct guest_device *device, struct guest_dev
 		.blocked = device->kept->health.blocked,
 		.running = mmio_running(&device->mmio),
 		.at_seat = guest_device_is_at_seat(device),
-		.for_seat = device->kept->at_seat || !guest_device_is_gpu(device),
+		.for_seat = guest_device_shows_at_seat(device) || !guest_device_is_gpu(device),
 		.limits = device->options.limits,
 		.complaint = device->complaint,
 		.health = device->kept->health,

@@ -48,6 +48,11 @@ bool guest_device_display_changed(const struct guest_device *device)
 	       device->kept->at_seat != guest_device_wants_seat(device);
 }
 
+bool guest_device_shows_at_seat(const struct guest_device *device)
+{
+	return guest_device_is_gpu(device) && device->kept->at_seat;
+}
+
 bool guest_device_is_at_seat(const struct guest_device *device)
 {
 	return device->kept->seat && device->kept->seat == seat_link_instance(device->options.seat);

@@ -53,6 +53,7 @@ struct seat_link {
 	/* In order: those that are sent, and the others. */
 	struct seat_request *requests;
 	unsigned sent, asked;
+	bool late; /* a request of the list was given up */
 	struct log_limit limit;
 	char answer[SEAT_COMMAND_MAX + 1];
 };
@@ -60,6 +61,11 @@ struct seat_link {
 bool seat_link_is_connected(const struct seat_link *link)
 {
 	return link && link->fd >= 0;
+}
+
+bool seat_link_is_late(const struct seat_link *link)
+{
+	return link && link->late;
 }
 
 uint64_t seat_link_instance(const struct seat_link *link)
@@ -133,6 +139,7 @@ static int seat_link_overdue(sd_event_source *source, uint64_t usec, void *data)
 	if (request) {
 		done = request->done;
 		done_data = request->data;
+		link->late = true;
 		seat_link_cancel(request);
 		done(done_data, -ETIMEDOUT, NULL, -1);
 	}
@@ -149,6 +156,7 @@ static void seat_link_close(struct seat_link *link)
 		close(link->fd);
 	link->fd = -1;
 	link->instance = 0;
+	link->late = false;
 }
 
 static void seat_link_retry_later(struct seat_link *link)
@@ -508,6 +516,7 @@ static int seat_link_take(struct seat_link *link, size_t length, int fd)
 		return -EPROTO;
 	seat_link_unlink(link, request);
 	seat_link_arm(link);
+	link->late = false;
 	if (request->done) {
 		request->done(request->data, ok ? 0 : -EREMOTEIO, answer, fd);
 	} else {

@@ -16,7 +16,7 @@ struct json_object;
 struct seat_link;
 struct seat_request;
 
-#define SEAT_LINK_ANSWER_USEC 5000000 /* in which it answers what people ask */
+#define SEAT_LINK_ANSWER_USEC 3000000 /* in which it answers what people ask */
 
 struct seat_link_options {
 	const char *path;     /* of its socket; not copied */
@@ -40,6 +40,9 @@ void seat_link_destroy(struct seat_link *link);
 
 /* NULL is not. */
 bool seat_link_is_connected(const struct seat_link *link);
+
+/* It owes an answer for longer than that. */
+bool seat_link_is_late(const struct seat_link *link);
 
 /* Tries again now, if it is not connected: connected() may be called from within. Accepts NULL. */
 void seat_link_try(struct seat_link *link);

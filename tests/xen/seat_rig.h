@@ -55,14 +55,14 @@ static inline void fake_seat_close(int *fd)
 
 static inline void fake_seat_send(const char *text, size_t size, int fd, unsigned fds)
 {
-	char control[CMSG_SPACE(8 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	char ancillary[CMSG_SPACE(8 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
 	struct iovec piece = { (void *)text, size };
 	struct msghdr packet = { .msg_iov = &piece, .msg_iovlen = 1 };
 
 	if (fds) {
-		struct cmsghdr *header = (struct cmsghdr *)control;
+		struct cmsghdr *header = (struct cmsghdr *)ancillary;
 
-		packet.msg_control = control;
+		packet.msg_control = ancillary;
 		packet.msg_controllen = CMSG_SPACE(fds * sizeof(int));
 		header->cmsg_len = CMSG_LEN(fds * sizeof(int));
 		header->cmsg_level = SOL_SOCKET;
@@ -108,13 +108,13 @@ static inline void fake_seat_take(struct json_object *object, const char *text, 
 
 static inline int fake_seat_readable(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	char ancillary[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
 	char text[4096], *end;
 	struct iovec piece = { text, sizeof(text) - 1 };
 	struct msghdr packet = { .msg_iov = &piece,
 		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control) };
+		.msg_control = ancillary,
+		.msg_controllen = sizeof(ancillary) };
 	struct json_object *object;
 	int passed = -1;
 	ssize_t n;
