@@ -39,7 +39,7 @@ _gpudom()
 			[[ $COMP_CWORD -gt 2 ]] || help='error warning info debug'
 			[[ $COMP_CWORD -eq 2 ]] || help=$(_gpudom_guests "$1")
 			;;
-		status | top | screenshot | trace | reset | block | unblock)
+		status | top | screenshot | output | focus | trace | reset | block | unblock)
 			help=$(_gpudom_guests "$1")
 			[[ ${COMP_WORDS[1]} != trace || $COMP_CWORD -gt 2 ]] || help+=' on save off'
 			;;

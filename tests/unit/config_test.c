@@ -537,7 +537,7 @@ static void the_examples_comments_are_valid(void **state)
 	assert_int_equal(config_parse(&config, "example", text), 0);
 	assert_non_null(config.guests);
 	assert_string_equal(config.guests->guest, "cluster");
-	assert_int_equal(settings, 36 + 4);
+	assert_int_equal(settings, 38 + 4);
 	config_finish(&config);
 }
 

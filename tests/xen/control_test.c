@@ -395,7 +395,7 @@ static void the_configuration_is_read_anew(void **state)
 	assert_int_equal(run_command(rig, ctl_reload, reload, output, sizeof(output)), 0);
 	assert_string_equal(output,
 	    "gpudom.conf has been read.\nclock: limit-resources at once; mode "
-	    "when it next resets its GPU\n");
+	    "when it next resets its device\n");
 	peer_greet(rig, &peer);
 	answer = peer_ask(rig, &peer, "{\"command\":\"status\",\"guest\":\"clock\"}");
 	object = json_object_object_get(json_object_object_get(answer, "result"), "guests");
