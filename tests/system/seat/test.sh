@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [show|stack|plug|input|hostile|measure]...
+# usage: test.sh [kms|show|stack|plug|input|hostile|measure]...
 # make seat-test: gpudom-seat on a real kernel's KMS, uinput and udev (arm64, emulated by QEMU without Xen), with real
 # workers of guests that tests drive (tools/seat_guest.c, tools/seat_input_guest.c).
+#   kms       the KMS backend alone (tools/kms_show.c): planes, cursors, fences, another terminal, another master
 #   show      pictures on outputs, cursors, modes, outputs set by people; a worker and the seat die
 #   stack     three guests on one output, by planes and composed: the same pixels
 #   plug      monitors come and go; garbage EDIDs; another DRM master; another virtual terminal
@@ -17,7 +18,7 @@ exec 9>&-
 "$here/../xen/build-kernel.sh"
 "$here/../xen/build-gpudom.sh"
 passed=0 failed=0
-for name in ${*:-show stack plug input hostile}; do
+for name in ${*:-kms show stack plug input hostile}; do
 	[ -e "$here/scenarios/$name.sh" ] || die "no test '$name'"
 	say "$name: booting"
 	r=0
