@@ -24,6 +24,7 @@
  *      {"command":"picture","guest":"cluster","scanout":0,"width":..,"height":..}   and a memory
  *          file, XRGB8888 without padding: shown in the place of the guest's frames until the
  *          guest's next one
+ *      {"command":"remove","guest":"cluster"}   the guest is gone for good: with its last picture
  *    It hangs up without harm: what was added stays until its own socket ends.
  */
 #ifndef GPUDOM_BACKEND_SEAT_MESSAGE_H

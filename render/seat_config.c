@@ -488,7 +488,7 @@ int seat_config_parse(struct seat_config *config, const char *name, const char *
 	seat_config_init(config);
 	if (!*text)
 		return 0; /* which fmemopen() refuses */
-	file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+	file = fmemopen((void *)text, strlen(text), "r");
 	if (!file)
 		return -errno;
 	error = config_read(config, name, file);

@@ -156,17 +156,19 @@ static struct seat_buffer *cursor_free_buffer(struct seat_scanout *scanout)
 	struct seat_fb *fb;
 
 	for (unsigned i = 0; i < CURSOR_BUFFERS; i++) {
-		struct seat_buffer **buffer = &scanout->cursor_buffers[i];
+		struct seat_buffer *buffer = scanout->cursor_buffers[i];
 
-		if (*buffer && (*buffer)->refs == 1 && *buffer != scanout->cursor_buffer)
-			return *buffer;
-		if (*buffer)
+		if (buffer) {
+			if (buffer->refs == 1 && buffer != scanout->cursor_buffer)
+				return buffer;
 			continue;
+		}
 		if (seat->backend->impl->allocate(seat->backend, output, DISPLAY_CURSOR_SIZE,
 			DISPLAY_CURSOR_SIZE, true, &fb) < 0 ||
-		    buffer_create(seat, fb, buffer) < 0)
+		    buffer_create(seat, fb, &buffer) < 0)
 			return NULL;
-		return buffer_ref(*buffer);
+		scanout->cursor_buffers[i] = buffer_ref(buffer);
+		return buffer;
 	}
 	return NULL;
 }
