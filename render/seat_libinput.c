@@ -300,11 +300,15 @@ error:
 
 void seat_libinput_destroy(struct seat_libinput *libinput)
 {
+	struct seat_libinput_device *device, *next;
+
 	if (!libinput)
 		return;
 	seat_session_unlisten(libinput->session, &libinput->session_listener);
-	while (!LIST_EMPTY(&libinput->devices))
-		remove_device(libinput, LIST_FIRST(&libinput->devices));
+	for (device = LIST_FIRST(&libinput->devices); device; device = next) {
+		next = LIST_NEXT(device, link);
+		remove_device(libinput, device);
+	}
 	sd_event_source_disable_unref(libinput->io);
 	libinput_unref(libinput->context);
 	free(libinput);
