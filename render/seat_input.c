@@ -332,6 +332,7 @@ static void focus_default(struct seat_input *input)
 
 static void guest_add_area(struct seat_guest *guest, const struct seat_view *view)
 {
+	bool lit;
 	unsigned i;
 
 	for (i = 0; i < guest->area_count; i++)
@@ -341,20 +342,37 @@ static void guest_add_area(struct seat_guest *guest, const struct seat_view *vie
 		return;
 	for (guest->area_count++; i && guest->areas[i - 1].scanout > view->scanout; i--)
 		guest->areas[i] = guest->areas[i - 1];
+	/* Its pixels are the picture's, not the output's, as soon as there is one. */
+	lit = view->frame_width && view->frame_height;
 	guest->areas[i] = (struct seat_area){
-		.scanout = view->scanout, .width = view->width, .height = view->height
+		.scanout = view->scanout,
+		.lit = lit,
+		.width = lit ? view->frame_width : view->width,
+		.height = lit ? view->frame_height : view->height,
 	};
 }
 
+/* Side by side; those that are off only while all are. */
 static void guest_place_areas(struct seat_guest *guest)
 {
+	unsigned kept = 0;
+	bool lit = false;
+
+	for (unsigned i = 0; i < guest->area_count; i++)
+		lit |= guest->areas[i].lit;
 	guest->width = guest->height = 0;
 	for (unsigned i = 0; i < guest->area_count; i++) {
-		guest->areas[i].offset = guest->width;
-		guest->width += guest->areas[i].width;
-		if (guest->height < guest->areas[i].height)
-			guest->height = guest->areas[i].height;
+		struct seat_area area = guest->areas[i];
+
+		if (lit && !area.lit)
+			continue;
+		area.offset = guest->width;
+		guest->width += area.width;
+		if (guest->height < area.height)
+			guest->height = area.height;
+		guest->areas[kept++] = area;
 	}
+	guest->area_count = kept;
 }
 
 void seat_input_set_layout(struct seat_input *input, const struct seat_layout *layout)
@@ -481,13 +499,12 @@ static unsigned devices_of_kind(const struct seat_guest *guest, enum seat_input_
 	return count;
 }
 
-static unsigned area_index(const struct seat_guest *guest, unsigned scanout)
+static const struct seat_area *find_area(const struct seat_guest *guest, unsigned scanout)
 {
-	unsigned i = 0;
-
-	while (i + 1 < guest->area_count && guest->areas[i].scanout != scanout)
-		i++;
-	return i;
+	for (unsigned i = 0; i < guest->area_count; i++)
+		if (guest->areas[i].scanout == scanout)
+			return &guest->areas[i];
+	return NULL;
 }
 
 static bool areas_are_apart(const struct seat_guest *guest, unsigned devices)
@@ -500,10 +517,11 @@ struct seat_device *seat_input_area_device(
 {
 	struct seat_device *devices[SEAT_INPUT_DEVICES_MAX];
 	const unsigned count = devices_of_kind(guest, kind, devices);
+	const struct seat_area *area = find_area(guest, view->scanout);
 
-	if (!count)
+	if (!count || !area)
 		return NULL;
-	return devices[areas_are_apart(guest, count) ? area_index(guest, view->scanout) : 0];
+	return devices[areas_are_apart(guest, count) ? area - guest->areas : 0];
 }
 
 /* Rounded up: a pixel's left edge maps to that pixel again, not to the one before. */
@@ -514,27 +532,30 @@ static int32_t to_abs(double n, double size)
 	return abs < 0 ? 0 : abs > SEAT_INPUT_ABS_MAX ? SEAT_INPUT_ABS_MAX : (int32_t)abs;
 }
 
-void seat_input_area_map(const struct seat_input *input, const struct seat_device *device,
+bool seat_input_area_map(const struct seat_input *input, const struct seat_device *device,
     const struct seat_view *view, double x, double y, int32_t *abs_x, int32_t *abs_y)
 {
 	const struct seat_place *place = &input->layout->places[view->output];
 	const struct seat_guest *guest = device->guest;
 	struct seat_device *devices[SEAT_INPUT_DEVICES_MAX];
 	const unsigned count = devices_of_kind(guest, device->kind, devices);
-	const struct seat_area *area = &guest->areas[area_index(guest, view->scanout)];
+	const struct seat_area *area = find_area(guest, view->scanout);
 
+	if (!area)
+		return false;
 	x = fmin(fmax(x - place->x - view->x, 0), view->width);
 	y = fmin(fmax(y - place->y - view->y, 0), view->height);
 	if (areas_are_apart(guest, count)) {
 		*abs_x = to_abs(x, view->width);
 		*abs_y = to_abs(y, view->height);
-		return;
+		return true;
 	}
 	/* Of another size where the scan-out is shown twice. */
 	x = x * area->width / view->width;
 	y = y * area->height / view->height;
 	*abs_x = to_abs(area->offset + x, guest->width);
 	*abs_y = to_abs(y, guest->height);
+	return true;
 }
 
 /* ---------------------------------------------------------------- life */

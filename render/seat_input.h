@@ -103,7 +103,8 @@ void seat_input_configure(struct seat_input *input, const struct seat_input_conf
  *
  * Where a guest has as many devices of a kind with absolute positions as scan-outs, and more than
  * one, each has the area of one scan-out, in the order of their numbers; else the first of a kind
- * has all, side by side in the order of the scan-outs, as tall as the tallest.
+ * has all, side by side in the order of the scan-outs, as tall as the tallest. Scan-outs that the
+ * guest has off count only while it has no other one on.
  */
 int seat_input_attach(struct seat_input *input, const char *guest, unsigned device,
     enum seat_input_kind kind, int fd);

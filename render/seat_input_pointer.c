@@ -26,14 +26,16 @@ static const struct seat_view *view_below(const struct seat_input *input,
 	    input, SEAT_FOR_POINTER, SEAT_INPUT_DESKTOP, guest, pointer->x, pointer->y);
 }
 
-/* NULL: the guest has none. */
+/* NULL: the guest has none, or has the scan-out off. */
 static struct seat_device *pointer_device(
     const struct seat_input *input, struct seat_guest *guest, const struct seat_view *view)
 {
 	struct seat_device *mouse = seat_guest_device(guest, SEAT_INPUT_MOUSE);
 	struct seat_device *absolute = seat_input_area_device(guest, view, SEAT_INPUT_POINTER);
 
-	return !absolute || (mouse && input->config.relative) ? mouse : absolute;
+	if (mouse && (input->config.relative || !seat_guest_device(guest, SEAT_INPUT_POINTER)))
+		return mouse;
+	return absolute;
 }
 
 /* Where what the pointer does goes; NULL: nowhere. */
@@ -123,7 +125,9 @@ static void tell_position(struct seat_input *input, const struct target *target,
 	const struct input_state *now = &target->device->now;
 	int32_t x, y;
 
-	seat_input_area_map(input, target->device, target->view, pointer->x, pointer->y, &x, &y);
+	if (!seat_input_area_map(
+		input, target->device, target->view, pointer->x, pointer->y, &x, &y))
+		return;
 	if (now->axes_known >> ABS_X & 1 && now->axes[ABS_X] == x && now->axes[ABS_Y] == y)
 		return;
 	seat_device_add(target->device, source, EV_ABS, ABS_X, x);

@@ -91,6 +91,7 @@ struct seat_pointer {
 
 struct seat_area { /* of a scan-out in what the guest thinks is its desktop */
 	unsigned scanout;
+	bool lit; /* it has a picture there */
 	uint32_t width, height, offset;
 };
 
@@ -188,11 +189,12 @@ const struct seat_view *seat_input_get_view(const struct seat_input *input,
     const struct seat_guest *guest, unsigned scanout, unsigned output);
 /* 0.0 to 1.0 of an output, or of all, on the desktop. False: the output is not on. */
 bool seat_input_to_desktop(const struct seat_input *input, unsigned output, double *x, double *y);
-/* The absolute device of a kind for a view; NULL: none. */
+/* The absolute device of a kind for a view; NULL: none, or the guest has that scan-out off, and
+ * another one on. */
 struct seat_device *seat_input_area_device(
     struct seat_guest *guest, const struct seat_view *view, enum seat_input_kind kind);
-/* A point of the desktop, on it, within the view's bounds. */
-void seat_input_area_map(const struct seat_input *input, const struct seat_device *device,
+/* A point of the desktop, on it, within the view's bounds. False: the scan-out is off by now. */
+bool seat_input_area_map(const struct seat_input *input, const struct seat_device *device,
     const struct seat_view *view, double x, double y, int32_t *abs_x, int32_t *abs_y);
 
 /* ---- seat_input_keys.c */

@@ -147,7 +147,8 @@ static bool touch_try(struct seat_input *input, const struct seat_source *source
 	device = guest ? seat_input_area_device(guest, view, SEAT_INPUT_TOUCH) : NULL;
 	touch = touch_get(input);
 	guest_slot = touch && device ? device_take_slot(device) : SEAT_INPUT_SLOTS;
-	if (guest_slot == SEAT_INPUT_SLOTS)
+	if (guest_slot == SEAT_INPUT_SLOTS ||
+	    !seat_input_area_map(input, device, view, x, y, &abs_x, &abs_y))
 		return false;
 	*touch = (struct seat_touch){
 		.used = true,
@@ -161,7 +162,6 @@ static bool touch_try(struct seat_input *input, const struct seat_source *source
 		.view_output = view->output,
 		.guest_slot = guest_slot,
 	};
-	seat_input_area_map(input, device, view, x, y, &abs_x, &abs_y);
 	touch_begin(touch, abs_x, abs_y);
 	return true;
 }
@@ -190,7 +190,8 @@ void seat_input_touch_motion(
 	now = &touch->device->now.slots[touch->guest_slot];
 	if (!view || now->id < 0)
 		return;
-	seat_input_area_map(input, touch->device, view, x, y, &abs_x, &abs_y);
+	if (!seat_input_area_map(input, touch->device, view, x, y, &abs_x, &abs_y))
+		return;
 	if (now->values[ABS_MT_POSITION_X - INPUT_MT_FIRST] == abs_x &&
 	    now->values[ABS_MT_POSITION_Y - INPUT_MT_FIRST] == abs_y)
 		return;
@@ -277,7 +278,8 @@ static void pen_tell(struct seat_input *input, const struct seat_source *source,
 	const double tilt = SEAT_INPUT_TILT_MAX;
 	int32_t abs_x, abs_y;
 
-	seat_input_area_map(input, device, view, x, y, &abs_x, &abs_y);
+	if (!seat_input_area_map(input, device, view, x, y, &abs_x, &abs_y))
+		return;
 	pen_tell_key(device, number, source->pen.tool, true);
 	seat_device_add(device, number, EV_ABS, ABS_X, abs_x);
 	seat_device_add(device, number, EV_ABS, ABS_Y, abs_y);

@@ -31,6 +31,8 @@ struct seat_view {
 	int32_t order;          /* the higher, the nearer to the eye */
 	uint16_t alpha;         /* 65535: opaque */
 	bool visible;           /* false: another guest has this place now (focus brings it back) */
+	/* Of the guest's own picture, shown there or not; 0: it has the scan-out off. */
+	uint32_t frame_width, frame_height;
 };
 
 struct seat_layout {

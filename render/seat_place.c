@@ -289,6 +289,8 @@ static void lay_out_view(struct seat_guest *guest, const struct seat_view *view,
 	    &seat->laid[at + 1], &seat->laid[at], (layout->view_count - at) * sizeof(*seat->laid));
 	layout->views[at] = *view;
 	layout->views[at].guest = guest->name;
+	layout->views[at].frame_width = scanout->frame_width;
+	layout->views[at].frame_height = scanout->frame_height;
 	layout->view_count++;
 	seat->laid[at] = scanout;
 	scanout->fills = fills;
@@ -457,6 +459,26 @@ static void scanout_settle(struct seat_scanout *scanout)
 		scanout_pace(scanout);
 	if (!scanout->placed || !scanout->view.visible)
 		scanout->path = scanout->shown.buffer ? SEAT_PATH_HIDDEN : SEAT_PATH_NONE;
+}
+
+void scanout_set_frame_size(struct seat_scanout *scanout, uint32_t width, uint32_t height)
+{
+	struct seat *seat = scanout->seat;
+	struct seat_layout *layout = &seat->layout;
+
+	if (scanout->frame_width == width && scanout->frame_height == height)
+		return;
+	scanout->frame_width = width;
+	scanout->frame_height = height;
+	for (unsigned i = 0; i < layout->view_count; i++) {
+		if (seat->laid[i] != scanout)
+			continue;
+		layout->views[i].frame_width = width;
+		layout->views[i].frame_height = height;
+	}
+	layout->generation++;
+	if (seat->listener.layout_changed)
+		seat->listener.layout_changed(seat->listener.data);
 }
 
 void seat_lay_out(struct seat *seat)

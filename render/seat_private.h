@@ -100,6 +100,7 @@ struct seat_scanout {
 	const char *why; /* of the path, for people */
 	int import_error;
 	uint64_t presented, shown_count, overtaken;
+	uint32_t frame_width, frame_height; /* presented last; 0: nothing */
 };
 
 struct seat_guest {
@@ -229,6 +230,8 @@ void scanout_changed(struct seat_scanout *scanout);
 
 /* Makes the layout anew, and tells guests whose outputs have changed. */
 void seat_lay_out(struct seat *seat);
+/* Of what the guest presents; the layout says so. */
+void scanout_set_frame_size(struct seat_scanout *scanout, uint32_t width, uint32_t height);
 /* Looks at all outputs: their modes, and which scan-outs they get. */
 void seat_look_at_outputs(struct seat *seat);
 /* The best of the output's modes of that size (refresh 0: any rate); NULL: there is none. */

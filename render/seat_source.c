@@ -208,6 +208,7 @@ int seat_present(struct seat_source *source, const struct seat_present *present,
 	}
 	*slot = frame;
 	scanout_changed(scanout);
+	scanout_set_frame_size(scanout, frame.source.width, frame.source.height);
 	return 0;
 }
 

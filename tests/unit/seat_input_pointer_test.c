@@ -350,6 +350,44 @@ static void two_scanouts(void **state)
 	expect_silence(rig);
 }
 
+/* Of a guest on both outputs: what it has off takes no part of the device's range, and the pixels
+ * of what it has on are its own. */
+static void a_scanout_that_is_off(void **state)
+{
+	struct rig *rig = *state;
+	struct seat_view *views = rig->layout.views;
+
+	rig->layout.view_count = 2;
+	views[0] = views[1];
+	views[1].output = 1;
+	views[1].scanout = 1;
+	views[0].frame_width = 640;
+	views[0].frame_height = 480;
+	seat_input_set_layout(rig->input, &rig->layout);
+	rig_point(rig, 1, 500, 250);
+	expect(rig->fds[LEFT][POINTER], ABS(ABS_X, 16384), ABS(ABS_Y, 16384));
+	rig_point(rig, 1, 1500, 250);
+	rig_button(rig, 1, BTN_LEFT, true);
+	rig_button(rig, 1, BTN_LEFT, false);
+	expect_silence(rig);
+	/* On, with three times as many pixels in a row */
+	views[1].frame_width = 1920;
+	views[1].frame_height = 480;
+	seat_input_set_layout(rig->input, &rig->layout);
+	rig_point(rig, 1, 500, 125);
+	expect(rig->fds[LEFT][POINTER], ABS(ABS_X, 4096), ABS(ABS_Y, 8192));
+	rig_point(rig, 1, 1500, 125);
+	expect(rig->fds[LEFT][POINTER], ABS(ABS_X, 20480), ABS(ABS_Y, 8192));
+	rig_button(rig, 1, BTN_LEFT, true);
+	expect(rig->fds[LEFT][POINTER], KEY(BTN_LEFT, 1));
+	views[1].frame_width = 0;
+	seat_input_set_layout(rig->input, &rig->layout);
+	rig_point(rig, 1, 1600, 125);
+	rig_button(rig, 1, BTN_LEFT, false);
+	expect(rig->fds[LEFT][POINTER], KEY(BTN_LEFT, 0));
+	expect_silence(rig);
+}
+
 /* Above all lies what knows no input at all. */
 static void a_view_without_devices_lets_through(void **state)
 {
@@ -358,7 +396,7 @@ static void a_view_without_devices_lets_through(void **state)
 	rig->layout.view_count = 4;
 	rig->layout.views[3] = rig->layout.views[2];
 	rig->layout.views[2] =
-	    (struct seat_view){ "lights", 0, 0, 0, 0, 1000, 500, 9, 65535, true };
+	    (struct seat_view){ "lights", 0, 0, 0, 0, 1000, 500, 9, 65535, true, 0, 0 };
 	seat_input_set_layout(rig->input, &rig->layout);
 	rig_point(rig, 1, 500, 250);
 	expect(rig->fds[LEFT][POINTER], AT_X(500), AT_Y(250));
@@ -440,6 +478,7 @@ int main(void)
 		test(a_guest_with_a_mouse_alone),
 		test(the_mouse_is_preferred_if_wanted),
 		test(two_scanouts),
+		test(a_scanout_that_is_off),
 		test(a_view_without_devices_lets_through),
 		test(the_last_output_goes_and_comes),
 		test(a_pinned_mouse),

@@ -121,9 +121,9 @@ static inline struct rig *rig_create(const struct seat_input_config *config)
 	rig->layout = (struct seat_layout){
 		.places = { { "A", 0, 0, 1000, 500, true }, { "B", 1000, 0, 1000, 500, true } },
 		.place_count = 2,
-		.views = { { "hidden", 0, 0, 0, 0, 1000, 500, 0, 65535, false },
-		    { "left", 0, 0, 0, 0, 1000, 500, 1, 65535, true },
-		    { "right", 0, 1, 0, 0, 1000, 500, 0, 65535, true } },
+		.views = { { "hidden", 0, 0, 0, 0, 1000, 500, 0, 65535, false, 0, 0 },
+		    { "left", 0, 0, 0, 0, 1000, 500, 1, 65535, true, 0, 0 },
+		    { "right", 0, 1, 0, 0, 1000, 500, 0, 65535, true, 0, 0 } },
 		.view_count = 3,
 	};
 	seat_input_set_layout(rig->input, &rig->layout);
