@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [kms|show|stack|plug|input|hostile|measure]...
+# usage: test.sh [kms|show|stack|plug|input|devices|hostile|measure]...
 # make seat-test: gpudom-seat on a real kernel's KMS, uinput and udev (arm64, emulated by QEMU without Xen), with real
 # workers of guests that tests drive (tools/seat_guest.c, tools/seat_input_guest.c).
 #   kms       the KMS backend alone (tools/kms_show.c): planes, cursors, fences, another terminal, another master
@@ -8,6 +8,7 @@
 #   stack     three guests on one output, by planes and composed: the same pixels
 #   plug      monitors come and go; garbage EDIDs; another DRM master; another virtual terminal
 #   input     keys, motions, touches; focus and its chord; keyboards pulled out; LEDs; a guest that does not read
+#   devices   what libinput and the settings make of touch screens, pens, wheels, lids, a guest's own keyboard
 #   hostile   10,000 flips, freed resources, odd sizes, stalls: the other guest does not notice
 #   measure   prints what frames and events cost; not by default
 # Each boots a machine (vm.sh), whose logs and pictures are left in build/seat/NAME/. About five minutes.
@@ -18,7 +19,7 @@ exec 9>&-
 "$here/../xen/build-kernel.sh"
 "$here/../xen/build-gpudom.sh"
 passed=0 failed=0
-for name in ${*:-kms show stack plug input hostile}; do
+for name in ${*:-kms show stack plug input devices hostile}; do
 	[ -e "$here/scenarios/$name.sh" ] || die "no test '$name'"
 	say "$name: booting"
 	r=0
