@@ -264,6 +264,7 @@ fuzz-check:
 
 system-test:
 	tests/system/xen/test.sh
+	tests/system/seat/test.sh
 
 seat-test:
 	tests/system/seat/test.sh
@@ -348,7 +349,7 @@ help:
 	@echo 'make xen-demo      the same on a real Xen (emulated), in a driver domain; xen-demo.png'
 	@echo 'make compromised   a worker that a guest has taken over, for trying the sandbox'
 	@echo 'make test          unit, device, fake-Xen and fuzz tests, and a guest under QEMU'
-	@echo 'make system-test   the tests on a real Xen'
+	@echo 'make system-test   the tests on a real Xen, and seat-test'
 	@echo 'make seat-test     gpudom-seat on real KMS and uinput (emulated)'
 	@echo 'make bench         gpudom-worker beside memcpy and QEMU'\''s vhost-user-gpu'
 	@echo 'make bench-grants  what a sandboxed worker'\''s grants cost'

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: test.sh [served|script|many|cycles|faults|attack|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure|recovery|grants]...
+# usage: test.sh [served|seat|script|many|cycles|faults|attack|foreign|policy|flask|silo|dummy|no-ioreq|walk|kconfig|measure|recovery|grants]...
 # make system-test: gpudom on a real Xen (arm64, emulated by QEMU).
 #   served     an unmodified guest, under enforcing FLASK and by grants alone: the pixels of known
 #              pictures, no refusals, xl destroy, nothing left behind, a second guest
+#   seat       the driver domain has a screen and a keyboard (vkms, uinput): a guest's weston is shown there and typed into
 #   script     Xen answers a script of calls as the fake one of make check does
 #   many       three guests at once, on two CPUs; one goes and comes back; what FLASK refuses gpudom
 #   cycles     50 guests come and go, at any moment of their lives; reboots; nothing is left over
@@ -54,9 +55,10 @@ count() {
 	passed=$((passed + ${1%% *})) failed=$((failed + ${n%% *}))
 }
 
-for t in ${*:-served script many cycles faults foreign flask silo dummy no-ioreq walk kconfig}; do
+for t in ${*:-served seat script many cycles faults foreign flask silo dummy no-ioreq walk kconfig}; do
 	case $t in
 	served) run served 480 test ;;
+	seat) run seat 600 seat ;;
 	many) run many 600 many ;;
 	cycles) run cycles 900 cycles -e "cycles=${CYCLES:-50}" ;;
 	faults) run faults 900 faults ;;

@@ -7,9 +7,9 @@ frames=${frames:-120}
 cost() {
 	copy=$(tell "$2" 'memcpy 1 20' | sed -n 's/^memcpy \([0-9]*\) us/\1/p')
 	pw=$(renderer "$2") ps=$(cat $t/seat.pid)
-	s=$(cpu_of "$ps") w=$(cpu_of "$pw")
+	s=$(tell "$2" "cpu $ps") w=$(tell "$2" "cpu $pw")
 	line=$(tell "$2" "flips $3 1 2 $frames")
-	s=$(($(cpu_of "$ps") - s)) w=$(($(cpu_of "$pw") - w))
+	s=$(($(tell "$2" "cpu $ps") - s)) w=$(($(tell "$2" "cpu $pw") - w))
 	say "$1: worker $((w / frames)) us, seat $((s / frames)) us a frame; a memcpy of it $copy us; ratio $(((w + s) * 100 / frames / copy)) %"
 	say "  $line"
 	say "  $(status "[.views[] | select(.guest == \"$2\") | {path, presented, shown, overtaken}]")"

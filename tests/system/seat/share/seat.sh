@@ -70,13 +70,12 @@ guest_start() {
 	shift
 	begin "$g" seat_guest "$g" /share/bin/gpudom-worker --display=frontend --renderer=soft "--guest=$g" "$@"
 }
-# renderer NAME: the process of its worker that serves it. cpu_of PID: microseconds so far, of the process alone
+# renderer NAME: the process of its worker that serves it
 renderer() {
 	p=$(tell "$1" pid)
 	c=$(pgrep -P "$p" | head -n 1)
 	echo "${c:-$p}"
 }
-cpu_of() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print ($12 + $13) * 10000 }'; }
 # paint NAME ID WxH RRGGBB [KIND]: a buffer of one colour, its upper left and lower right 16x16 of the inverse.
 paint() {
 	w=${3%x*} h=${3#*x}

@@ -297,6 +297,17 @@ static void time_memcpy(struct guest *guest, unsigned id, unsigned count)
 	free(to);
 }
 
+/* /proc counts ticks, 100 a second. */
+static void print_cpu(pid_t pid)
+{
+	struct timespec time;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) < 0)
+		errx(2, "no process %d", (int)pid);
+	printf("%llu\n", (unsigned long long)time.tv_sec * 1000000 + time.tv_nsec / 1000);
+}
+
 /* ---------------------------------------------------------------- commands */
 
 /* "X,Y WxH"; else all of the buffer */
@@ -396,6 +407,8 @@ static bool obey(struct guest *guest, const char *verb, const char *rest)
 		if (loopback_frontend_wait_config(&guest->frontend, (unsigned)atoi(rest)) < 0)
 			printf("error: no change\n");
 		print_info(guest);
+	} else if (strcmp(verb, "cpu") == 0) {
+		print_cpu(atoi(rest));
 	} else if (strcmp(verb, "pid") == 0) {
 		printf("%d\n", (int)guest->worker.pid);
 	} else if (strcmp(verb, "reseat") == 0) {

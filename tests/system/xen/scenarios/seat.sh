@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced in dom0: a driver domain that has a screen (vkms) and a keyboard (uinput), and a guest whose weston is shown
-# there and is typed into. Its last picture is left as out/seat.png.
+# there and is typed into. Its last picture is left as out/seat.png
+# (docs/seat.png is one).
 card=/dev/dri/card0
 # screen FILE: what the driver domain's screen shows, checked against the CRC of what was scanned out.
 screen() {
@@ -22,13 +23,17 @@ type_keys() {
 no_avc() { ! avc; }
 
 prepare
-start gpudom 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=gpudom quiet xen_privcmd.unrestricted=1 initcall_blacklist=vgem_init vkms.enable_overlay=1 vkms.enable_cursor=1"' &&
-	wait_until 60 booted gpudom || return
+# No console on vkms: it would be drawn by emulated CPUs.
+start gpudom 'extra="console=hvc0 root=/dev/xvda ro rootfstype=squashfs init=/init role=gpudom quiet xen_privcmd.unrestricted=1 initcall_blacklist=vgem_init vkms.enable_overlay=1 vkms.enable_cursor=1 drm_kms_helper.fbdev_emulation=0"' vcpus=2 &&
+	wait_until 90 booted gpudom || return
 check "gpudom-seat starts in the driver domain" run_in gpudom 60 "/share/gpudom-seat-start; ls /dev/dri /dev/input; true"
 run_in gpudom 60 "export PATH=\$PATH:/share/bin; /share/gpudom-start seat.conf"
-d=type=virtio,transport=mmio,backend=gpudom,grant_usage=1
-start -p guest "virtio=['$d,type=virtio,device10','$d,type=virtio,device12','$d,type=virtio,device12']" || return
-check "the guest's GPU and input devices are served before it runs" /share/gpudom-unpause guest 60 || return
+d=transport=mmio,backend=gpudom,grant_usage=1
+start -p guest "virtio=['type=virtio,device10,$d','type=virtio,device12,$d','type=virtio,device12,$d']" || return
+/share/gpudom-unpause guest 60 || {
+	not_ok "the guest's GPU and input devices are served before it runs"
+	return
+}
 check "the guest boots" wait_until 90 booted guest
 check "the guest has a keyboard and a pointer" run_in guest 20 "[ \$(grep -c 'Handlers=.*event' /proc/bus/input/devices) = 2 ]"
 check "weston starts in the guest" run_in guest 120 /share/guest-weston
@@ -49,7 +54,5 @@ sed 's/^/  /' /tmp/gpudom.out | while read -r l; do say "$l"; done
 check "FLASK has refused nothing" no_avc
 gpudom_log
 run_in gpudom 20 'cat /run/seat.log' && cp /tmp/gpudom.out /share/out/seat.log
-cp /tmp/look.png /tmp/last.png
 xl destroy guest
-same_as_last() { screen /tmp/look.png && /share/bin/check_png /tmp/look.png =/tmp/last.png; }
-check "the guest's last picture stays when it goes" same_as_last
+check "a guest that is gone leaves nothing on the screen" wait_until 20 shows 1024x768 'colours<2'
