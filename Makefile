@@ -52,10 +52,10 @@ PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $(main-$(p))),$(p)))
 
 pkgs := libsystemd libseccomp libpng inih json-c libdrm
 pkgs += $(if $(filter 1,$(WITH_VIRGL)),epoxy egl gbm virglrenderer)
-# Linked as needed: into gpudom-seat alone.
-pkgs += $(if $(filter 1,$(WITH_SEAT)),libinput libudev libseat pixman-1 wayland-client xkbcommon)
+# Into gpudom-seat and tests alone: "as needed" would not keep libwayland out of the others.
+seat_pkgs := $(if $(filter 1,$(WITH_SEAT)),libinput libudev libseat pixman-1 wayland-client xkbcommon)
 # Of a test alone
-pkgs += $(if $(filter 1,$(WITH_SEAT)),wayland-server)
+seat_pkgs += $(if $(filter 1,$(WITH_SEAT)),wayland-server)
 pkgs += xenstore xendevicemodel xenforeignmemory xenevtchn xentoolcore
 # A newcomer's commands install what is missing.
 ifneq ($(filter demo xen-demo test system-test seat-test bench bench-qemu,$(MAKECMDGOALS)),)
@@ -67,8 +67,9 @@ endif
 endif
 ifneq ($(MAKECMDGOALS),clean)
 ifneq ($(MAKECMDGOALS),help)
-pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs) || echo -DMISSING_PACKAGES)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs) $(seat_pkgs) || echo -DMISSING_PACKAGES)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs)) -lm
+seat_libs := $(if $(strip $(seat_pkgs)),$(shell $(PKG_CONFIG) --libs $(seat_pkgs)))
 ifneq ($(findstring MISSING_PACKAGES,$(pkg_cflags)),)
 $(error Libraries are missing (see above): sudo .ci/install installs them)
 endif
@@ -134,7 +135,8 @@ $(PROGRAMS): %: $(BUILD)/%
 $(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $$(call objects,$$(main-%)) \
 		$(if $(loopback_sources),$(LOOPBACK)) $(LIB)
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) -lpthread
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(pkg_libs) \
+		$(if $(filter gpudom-seat,$*),$(seat_libs)) -lpthread
 
 # The worker as a guest would have it that has taken it over (tests/compromised/compromised.h): the
 # same objects, with functions in front of some. Never installed.
@@ -224,7 +226,7 @@ $(addprefix $(BUILD)/,$(tests) xen/grant_bench $(release_tests)): $(BUILD)/%: $(
 		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lpthread
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(pkg_libs) $(seat_libs) -lcmocka -lpthread
 
 fakes-fuzz/control_fuzz := $(fake_xen)
 
@@ -232,7 +234,7 @@ $(addprefix $(BUILD)/,$(fuzzers)): $(BUILD)/%: $(BUILD)/obj/tests/%.o \
 		$$(call objects,$$(fakes-$$*)) $(LOOPBACK) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lpthread
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) $(seat_libs) -lpthread
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
