@@ -104,6 +104,7 @@ struct doctor_facts {
 	char card[128];        /* the first that could have screens; empty: none */
 	int card_error;        /* of opening it */
 	int master;            /* of becoming its DRM master */
+	bool seat;             /* does gpudom-seat take connections? */
 	struct doctor_gl gls[DOCTOR_GLS_MAX];
 	unsigned gl_count;
 };

@@ -122,13 +122,18 @@ void doctor_check_screen(struct doctor_report *report)
 	if (!facts->card[0])
 		doctor_find(report, DOCTOR_OK,
 		    "There is no screen (no /dev/dri/card*): outputs are headless.");
+	else if (facts->seat)
+		doctor_find(report, DOCTOR_OK,
+		    "gpudom-seat runs, and shows guests: gpudomctl status says where.");
 	else if (facts->card_error)
 		doctor_cure(doctor_find(report, DOCTOR_WARNING, "%s cannot be opened: %s.",
 				facts->card, strerror(-facts->card_error)),
 		    "Run this as root");
 	else if (facts->master == 0)
-		doctor_find(
-		    report, DOCTOR_OK, "The screens of %s are free (DRM master).", facts->card);
+		doctor_find(report, DOCTOR_OK,
+		    "The screens of %s are free (DRM master); gpudom-seat, which shows guests "
+		    "there, does not run.",
+		    facts->card);
 	else if (facts->master == -EACCES || facts->master == -EBUSY || facts->master == -EINVAL)
 		doctor_cure(doctor_find(report, DOCTOR_WARNING,
 				"Somebody else is DRM master of %s: no output of a guest can be "

@@ -24,6 +24,7 @@
 #include <xen/sys/evtchn.h>
 #include <xen/sys/privcmd.h>
 
+#include "backend/seat_message.h"
 #include "xen/control.h"
 #include "xen/gntdev.h"
 #include "xen/privcmd.h"
@@ -254,6 +255,20 @@ static int probe_control(void)
 	return error;
 }
 
+/* Whoever connects there, and says nothing, does no harm. */
+static bool probe_seat(void)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SEAT_SOCKET_PATH };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool there =
+	    fd >= 0 && (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ||
+			   errno == EAGAIN);
+
+	if (fd >= 0)
+		close(fd);
+	return there;
+}
+
 /* -------------------------------------------------------------------- xenstore */
 
 /* Copies a value of at most @size - 1 bytes; false (and "") where there is none. */
@@ -357,4 +372,5 @@ void doctor_probe(struct doctor_facts *facts)
 	facts->pid = find_process("gpudomd");
 	facts->kept = probe_kept(facts->pid);
 	facts->control = probe_control();
+	facts->seat = probe_seat();
 }

@@ -322,6 +322,9 @@ static void test_screen(void **state)
 	assert_found(&facts, "screen", DOCTOR_OK, "free");
 	facts.master = -EBUSY;
 	assert_found(&facts, "screen", DOCTOR_WARNING, "DRM master");
+	facts.seat = true;
+	assert_found(&facts, "screen", DOCTOR_OK, "gpudom-seat runs");
+	facts.seat = false;
 	facts.master = -EIO;
 	assert_found(&facts, "screen", DOCTOR_UNKNOWN, "/dev/dri/card0");
 	facts.card_error = -EACCES;
