@@ -61,7 +61,7 @@ struct wayland {
 	sd_event_source *readable, *idle;
 	bool gone; /* the desktop */
 	struct wayland_window windows[SEAT_OUTPUTS_MAX];
-	LIST_HEAD(, wayland_fb) fbs;
+	LIST_HEAD(wayland_fbs, wayland_fb) fbs;
 
 	/* wayland_input.c */
 	struct wl_seat *seat;

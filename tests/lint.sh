@@ -43,7 +43,8 @@ cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability
 	--error-exitcode=1 -j "$(nproc)" -D__linux__ $files || fail "cppcheck"
 
 echo "lint: clang-tidy"
-flags="-std=gnu11 -iquote . -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS $(pkg-config --cflags \
+make -s build/release/protocol/xdg-shell-client.h build/release/protocol/xdg-shell-server.h
+flags="-std=gnu11 -iquote . -iquote build/release/protocol -D_GNU_SOURCE -D__XEN_TOOLS__ -DVIRGL_RENDERER_UNSTABLE_APIS $(pkg-config --cflags \
 	libsystemd libpng inih epoxy egl gbm virglrenderer libdrm pixman-1 libinput xenstore xendevicemodel \
 	xenforeignmemory xenevtchn json-c 2>/dev/null || true)"
 # The hostile guest is made of the kernel's headers, and built by its Kbuild.

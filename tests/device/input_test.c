@@ -460,7 +460,7 @@ static void test_joins(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/seat", folder);
 	snprintf(option, sizeof(option), "--seat=%s", path);
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listener, 1), 0);
 	for (int refused = 1; refused >= 0; refused--) {
@@ -482,7 +482,8 @@ static void test_joins(void **state)
 		assert_non_null(strstr(text, "\"add\""));
 		assert_non_null(strstr(text, "\"clock\""));
 		assert_non_null(strstr(text, "\"mouse\""));
-		assert_non_null(CMSG_FIRSTHDR(&packet));
+		if (!CMSG_FIRSTHDR(&packet))
+			abort();
 		close_fd(&setup->seat);
 		memcpy(&setup->seat, CMSG_DATA(CMSG_FIRSTHDR(&packet)), sizeof(int));
 		send(manager, said, strlen(said), 0);

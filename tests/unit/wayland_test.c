@@ -410,7 +410,7 @@ static void test_input(void **state)
 	/* The window is not in front any more: nothing stays down */
 	fake_desktop_leave(&setup->desktop);
 	assert_int_equal(get(setup, 0, EV_KEY, KEY_A), 0);
-	fake_desktop_move(&setup->desktop, W / 2, H / 4);
+	fake_desktop_move(&setup->desktop, W / 2.0, H / 4.0);
 	assert_in_range(get(setup, 1, EV_ABS, ABS_X), 16300, 16500);
 	fake_desktop_button(&setup->desktop, BTN_LEFT, true);
 	assert_int_equal(get(setup, 1, EV_KEY, BTN_LEFT), 1);
@@ -419,12 +419,12 @@ static void test_input(void **state)
 	/* Towards the user: down */
 	fake_desktop_scroll(&setup->desktop, 1);
 	assert_int_equal(get(setup, 1, EV_REL, REL_WHEEL_HI_RES), -120);
-	fake_desktop_touch(&setup->desktop, 77, W / 4, H / 2);
+	fake_desktop_touch(&setup->desktop, 77, W / 4.0, H / 2.0);
 	assert_in_range(get(setup, 2, EV_ABS, ABS_MT_POSITION_X), 8100, 8300);
 	fake_desktop_touch_up(&setup->desktop, 77);
 	assert_int_equal(get(setup, 2, EV_ABS, ABS_MT_TRACKING_ID), -1);
 	/* A window that is closed has no fingers on it */
-	fake_desktop_touch(&setup->desktop, 78, W / 4, H / 2);
+	fake_desktop_touch(&setup->desktop, 78, W / 4.0, H / 2.0);
 	assert_true(get(setup, 2, EV_ABS, ABS_MT_TRACKING_ID) >= 0);
 	fake_desktop_close_window(&setup->desktop, 0);
 	assert_int_equal(get(setup, 2, EV_ABS, ABS_MT_TRACKING_ID), -1);
