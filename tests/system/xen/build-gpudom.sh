@@ -71,8 +71,8 @@ seat=tests/system/seat/tools
 own="-iquote . -Wl,--start-group $build/libloopback.a $build/libgpudom.a -Wl,--end-group -lsystemd -lpng16 -ljson-c -lpthread"
 # shellcheck disable=SC2086 # a list
 {
-	program seat_guest $seat/seat_guest.c $seat/seat_link.c -- $own
-	program seat_input_guest $seat/seat_input_guest.c $seat/seat_link.c $seat/fake_input.c -- $own
+	program seat_guest $seat/seat_guest.c $seat/seat_link.c $seat/numbers.c -- $own
+	program seat_input_guest $seat/seat_input_guest.c $seat/seat_link.c $seat/fake_input.c $seat/numbers.c -- $own
 	program seat_tell $seat/seat_tell.c $seat/seat_link.c -- $own
 	program fake_input $seat/fake_input_main.c $seat/fake_input.c -- -iquote .
 	program kms_grab $seat/kms_grab.c -- $own -ldrm

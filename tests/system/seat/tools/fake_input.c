@@ -95,36 +95,37 @@ int fake_input_create(const char *kind)
 		void (*allow)(int fd);
 	} kinds[] = { { "keyboard", allow_keyboard }, { "mouse", allow_mouse },
 		{ "touch", allow_touch }, { "tablet", allow_tablet }, { "switch", allow_switch } };
-	struct uinput_setup setup = { .id = {
-					  .bustype = BUS_USB, .vendor = 0x1209, .product = 1 } };
+	struct uinput_setup setup = { .id = { .bustype = BUS_USB, .vendor = 0x1209 } };
 	int fd = open("/dev/uinput", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	unsigned k = 0;
 
 	if (fd < 0)
 		err(1, "/dev/uinput");
-	while (k < sizeof(kinds) / sizeof(kinds[0]) && strcmp(kinds[k].kind, kind) != 0)
-		k++;
-	if (k == sizeof(kinds) / sizeof(kinds[0]))
+	for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		if (strcmp(kinds[k].kind, kind) == 0) {
+			kinds[k].allow(fd);
+			setup.id.product = (uint16_t)(k + 1);
+		}
+	if (setup.id.product == 0)
 		errx(2, "no device '%s'", kind);
-	kinds[k].allow(fd);
-	setup.id.product = (uint16_t)(k + 1);
 	snprintf(setup.name, sizeof(setup.name), "gpudom test %s", kind);
 	if (ioctl(fd, UI_DEV_SETUP, &setup) < 0 || ioctl(fd, UI_DEV_CREATE) < 0)
 		err(1, "uinput");
 	return fd;
 }
 
-static bool word_parse(const char *word, struct input_event *event)
+static bool word_parse(char *word, struct input_event *event)
 {
-	char type[8];
-	int code, value;
+	const char *type = strsep(&word, "/");
+	const char *code = word ? strsep(&word, "=") : NULL;
 
-	if (sscanf(word, "%7[a-z]/%d=%d", type, &code, &value) != 3)
+	if (!word)
 		return false;
 	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcmp(types[i].name, type) == 0) {
 			*event = (struct input_event){
-				.type = types[i].type, .code = (uint16_t)code, .value = value
+				.type = types[i].type,
+				.code = (uint16_t)strtoul(code, NULL, 10),
+				.value = (int32_t)strtol(word, NULL, 10),
 			};
 			return true;
 		}

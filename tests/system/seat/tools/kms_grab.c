@@ -257,14 +257,15 @@ static bool crc_seen(int fd, uint32_t wanted, uint32_t *last)
 
 	for (unsigned frames = 0; frames < 6; frames++) {
 		struct pollfd poller = { .fd = fd, .events = POLLIN };
-		unsigned frame;
 		if (poll(&poller, 1, 2000) <= 0)
 			return false;
 		ssize_t size = read(fd, line, sizeof(line) - 1);
 		if (size <= 0)
 			return false;
 		line[size] = '\0';
-		if (sscanf(line, "%x %x", &frame, last) == 2 && *last == wanted)
+		const char *crc = strchr(line, ' ');
+		*last = crc ? (uint32_t)strtoul(crc, NULL, 16) : 0;
+		if (crc && *last == wanted)
 			return true;
 	}
 	return false;
@@ -325,7 +326,9 @@ static int save(const struct grab *grab, const char *path)
 	for (size_t i = 0; i < count; i++)
 		for (unsigned c = 0; c < 3; c++)
 			pixels[i] = pixels[i] << 8 | grab->pixels[i].rgb[c] >> 8;
-	return png_write_xrgb(path, grab->width, grab->height, pixels, (size_t)grab->width * 4) < 0;
+	int ret = png_write_xrgb(path, grab->width, grab->height, pixels, (size_t)grab->width * 4);
+	free(pixels);
+	return ret < 0;
 }
 
 int main(int argc, char **argv)

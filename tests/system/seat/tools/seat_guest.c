@@ -30,6 +30,7 @@
 #include "backend/seat_message.h"
 #include "tests/loopback/loopback_gpu.h"
 #include "tests/loopback/loopback_process.h"
+#include "tests/system/seat/tools/numbers.h"
 #include "tests/system/seat/tools/seat_link.h"
 
 enum { BUFFERS_MAX = 256, FLIPS_MAX = 20000, COUNTER = 16, ARGUMENTS_MAX = 30 };
@@ -310,48 +311,36 @@ static void print_cpu(pid_t pid)
 
 /* ---------------------------------------------------------------- commands */
 
-/* "X,Y WxH"; else all of the buffer */
-static struct box box_parse(struct guest *guest, const char *text, unsigned id)
+/* All of the buffer, unless @numbers, of which there are @count, go on with X,Y WxH. */
+static struct box box_of(struct guest *guest, unsigned id, const unsigned *numbers, unsigned count)
 {
 	const struct buffer *buffer = buffer_get(guest, id);
-	struct box box = { 0, 0, buffer->width, buffer->height };
 
-	if (text)
-		sscanf(text, "%u,%u %ux%u", &box.x, &box.y, &box.width, &box.height);
-	return box;
+	if (count < 4)
+		return (struct box){ 0, 0, buffer->width, buffer->height };
+	return (struct box){ numbers[0], numbers[1], numbers[2], numbers[3] };
 }
 
 static bool obey_picture(struct guest *guest, const char *verb, const char *rest)
 {
-	unsigned n = 0, id = 0, width = 0, height = 0, colour = 0;
-	char kind[8] = "2d";
+	unsigned n[6], count = numbers_read(rest, n, 6);
 	struct box box;
-	int at = 0;
 
-	if (strcmp(verb, "create") == 0) {
-		if (sscanf(rest, "%u %ux%u %7s", &id, &width, &height, kind) < 3)
-			return false;
-		buffer_create(guest, id, width, height, strcmp(kind, "blob") == 0);
-	} else if (strcmp(verb, "draw") == 0) {
-		if (sscanf(rest, "%u %u,%u %ux%u %x", &id, &box.x, &box.y, &box.width, &box.height,
-			&colour) != 6)
-			return false;
-		buffer_draw(guest, id, &box, colour);
-	} else if (strcmp(verb, "set") == 0) {
-		if (sscanf(rest, "%u %u %n", &n, &id, &at) < 2)
-			return false;
-		box = box_parse(guest, rest + at, id);
-		expect_ok(buffer_set(guest, n, id, &box));
-	} else if (strcmp(verb, "flush") == 0) {
-		if (sscanf(rest, "%u %n", &id, &at) < 1)
-			return false;
-		box = box_parse(guest, rest + at, id);
-		buffer_flush(guest, id, &box);
-	} else if (strcmp(verb, "off") == 0) {
-		n = (unsigned)atoi(rest);
-		expect_ok(loopback_gpu_set_scanout(&guest->gpu, n, 0, 0, 0, 0, 0));
-	} else if (strcmp(verb, "unref") == 0) {
-		buffer_unref(guest, (unsigned)atoi(rest));
+	if (strcmp(verb, "create") == 0 && count >= 3) {
+		buffer_create(guest, n[0], n[1], n[2], strstr(rest, "blob") != NULL);
+	} else if (strcmp(verb, "draw") == 0 && count >= 5) {
+		box = box_of(guest, n[0], n + 1, count - 1);
+		buffer_draw(guest, n[0], &box, (uint32_t)strtoul(strrchr(rest, ' ') + 1, NULL, 16));
+	} else if (strcmp(verb, "set") == 0 && count >= 2) {
+		box = box_of(guest, n[1], n + 2, count - 2);
+		expect_ok(buffer_set(guest, n[0], n[1], &box));
+	} else if (strcmp(verb, "flush") == 0 && count >= 1) {
+		box = box_of(guest, n[0], n + 1, count - 1);
+		buffer_flush(guest, n[0], &box);
+	} else if (strcmp(verb, "off") == 0 && count == 1) {
+		expect_ok(loopback_gpu_set_scanout(&guest->gpu, n[0], 0, 0, 0, 0, 0));
+	} else if (strcmp(verb, "unref") == 0 && count == 1) {
+		buffer_unref(guest, n[0]);
 	} else {
 		return false;
 	}
@@ -360,38 +349,29 @@ static bool obey_picture(struct guest *guest, const char *verb, const char *rest
 
 static bool obey_cursor(struct guest *guest, const char *verb, const char *rest)
 {
-	unsigned n = 0, id = 0, x = 0, y = 0, hot_x = 0, hot_y = 0;
+	unsigned n[6] = { 0 }, count = numbers_read(rest, n, 6);
 
-	if (strcmp(verb, "cursor") == 0) {
-		if (sscanf(rest, "%u %u %u,%u %u,%u", &n, &id, &x, &y, &hot_x, &hot_y) < 4)
-			return false;
-		loopback_gpu_update_cursor(&guest->gpu, n, id, x, y, hot_x, hot_y);
-	} else if (strcmp(verb, "move") == 0) {
-		if (sscanf(rest, "%u %u,%u", &n, &x, &y) < 3)
-			return false;
-		loopback_gpu_move_cursor(&guest->gpu, n, x, y);
-	} else {
+	if (strcmp(verb, "cursor") == 0 && count >= 4)
+		loopback_gpu_update_cursor(&guest->gpu, n[0], n[1], n[2], n[3], n[4], n[5]);
+	else if (strcmp(verb, "move") == 0 && count == 3)
+		loopback_gpu_move_cursor(&guest->gpu, n[0], n[1], n[2]);
+	else
 		return false;
-	}
 	return true;
 }
 
 static bool obey_time(struct guest *guest, const char *verb, const char *rest)
 {
-	unsigned n = 0, a = 0, b = 0, count = 0;
+	unsigned n[4], count = numbers_read(rest, n, 4);
 
-	if (strcmp(verb, "memcpy") == 0) {
-		if (sscanf(rest, "%u %u", &a, &count) != 2)
-			return false;
-		time_memcpy(guest, a, count);
-		return true;
-	}
-	if (sscanf(rest, "%u %u %u %u", &n, &a, &b, &count) != 4)
-		return false;
-	if (strcmp(verb, "flips") == 0)
-		flips(guest, n, a, b, count);
-	else if (strcmp(verb, "flood") == 0)
-		flood(guest, n, a, b, count);
+	if (strcmp(verb, "memcpy") == 0 && count == 2)
+		time_memcpy(guest, n[0], n[1]);
+	else if (strcmp(verb, "flips") == 0 && count == 4)
+		flips(guest, n[0], n[1], n[2], n[3]);
+	else if (strcmp(verb, "flood") == 0 && count == 4)
+		flood(guest, n[0], n[1], n[2], n[3]);
+	else if (strcmp(verb, "cpu") == 0 && count == 1)
+		print_cpu((pid_t)n[0]);
 	else
 		return false;
 	return true;
@@ -399,23 +379,23 @@ static bool obey_time(struct guest *guest, const char *verb, const char *rest)
 
 static bool obey(struct guest *guest, const char *verb, const char *rest)
 {
+	unsigned n, count = numbers_read(rest, &n, 1);
+
 	if (strcmp(verb, "info") == 0) {
 		print_info(guest);
-	} else if (strcmp(verb, "edid") == 0) {
-		print_edid(guest, (unsigned)atoi(rest));
-	} else if (strcmp(verb, "change") == 0) {
-		if (loopback_frontend_wait_config(&guest->frontend, (unsigned)atoi(rest)) < 0)
+	} else if (strcmp(verb, "edid") == 0 && count == 1) {
+		print_edid(guest, n);
+	} else if (strcmp(verb, "change") == 0 && count == 1) {
+		if (loopback_frontend_wait_config(&guest->frontend, n) < 0)
 			printf("error: no change\n");
 		print_info(guest);
-	} else if (strcmp(verb, "cpu") == 0) {
-		print_cpu(atoi(rest));
 	} else if (strcmp(verb, "pid") == 0) {
 		printf("%d\n", (int)guest->worker.pid);
 	} else if (strcmp(verb, "reseat") == 0) {
 		introduce(guest);
-	} else if (!obey_picture(guest, verb, rest) && !obey_cursor(guest, verb, rest) &&
-		   !obey_time(guest, verb, rest)) {
-		return false;
+	} else {
+		return obey_picture(guest, verb, rest) || obey_cursor(guest, verb, rest) ||
+		       obey_time(guest, verb, rest);
 	}
 	return true;
 }
@@ -423,8 +403,7 @@ static bool obey(struct guest *guest, const char *verb, const char *rest)
 int main(int argc, char **argv)
 {
 	static struct guest guest;
-	char line[256], verb[16];
-	int at;
+	char line[256];
 
 	if (argc < 3)
 		errx(2, "usage: seat_guest GUEST WORKER [OPTION...]");
@@ -435,12 +414,13 @@ int main(int argc, char **argv)
 	printf("done\n");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		if (sscanf(line, "%15s %n", verb, &at) < 1)
-			continue;
+		char *rest = line;
+		const char *verb = strsep(&rest, " \n");
 		if (strcmp(verb, "quit") == 0)
 			break;
-		if (!obey(&guest, verb, line + at))
-			printf("error: cannot read %s", line);
+		rest[strcspn(rest, "\n")] = '\0';
+		if (!obey(&guest, verb, rest))
+			printf("error: cannot read %s %s\n", verb, rest);
 		printf("done\n");
 		fflush(stdout);
 	}

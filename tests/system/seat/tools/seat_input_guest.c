@@ -25,6 +25,7 @@
 #include "tests/loopback/loopback_frontend.h"
 #include "tests/loopback/loopback_process.h"
 #include "tests/system/seat/tools/fake_input.h"
+#include "tests/system/seat/tools/numbers.h"
 #include "tests/system/seat/tools/seat_link.h"
 
 enum { EVENTS, STATUS, BUFFERS = 64, ARGUMENTS_MAX = 28 };
@@ -205,10 +206,10 @@ static void latency(struct guest *guest, unsigned count)
 
 static void obey(struct guest *guest, const char *line)
 {
-	unsigned code, value;
+	unsigned n[2];
 
-	if (sscanf(line, "led %u %u", &code, &value) == 2) {
-		send_status(guest, EV_LED, (uint16_t)code, (int32_t)value);
+	if (strncmp(line, "led ", 4) == 0 && numbers_read(line + 4, n, 2) == 2) {
+		send_status(guest, EV_LED, (uint16_t)n[0], (int32_t)n[1]);
 	} else if (strcmp(line, "hold\n") == 0) {
 		guest->holding = true;
 	} else if (strcmp(line, "take\n") == 0) {
@@ -216,8 +217,8 @@ static void obey(struct guest *guest, const char *line)
 		while (guest->held_count > 0)
 			give(guest, guest->held[--guest->held_count]);
 		loopback_queue_kick(&guest->frontend.queues[EVENTS]);
-	} else if (sscanf(line, "latency %u", &value) == 1) {
-		latency(guest, value);
+	} else if (strncmp(line, "latency ", 8) == 0 && numbers_read(line + 8, n, 1) == 1) {
+		latency(guest, n[0]);
 	} else {
 		printf("error: cannot read %s", line);
 	}
