@@ -187,9 +187,11 @@ static int seat_on_pace(sd_event_source *source, uint64_t usec, void *data)
 		}
 	}
 	/* Those whose hardware was busy without a flip to come. */
-	for (unsigned i = 0; i < SEAT_OUTPUTS_MAX; i++)
+	for (unsigned i = 0; i < SEAT_OUTPUTS_MAX; i++) {
 		if (seat->screens[i].dirty)
 			screen_touch(&seat->screens[i]);
+		screen_follow_later(&seat->screens[i]);
+	}
 	return 0;
 }
 

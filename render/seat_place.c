@@ -119,6 +119,13 @@ static struct seat_scanout *screen_owner(const struct seat_screen *screen)
 	return owner;
 }
 
+/* Monitors take their time to follow, and no guest shall make one flicker. */
+static bool screen_mode_is_early(const struct seat_screen *screen)
+{
+	return screen->guest_mode_ns &&
+	       seat_now() - screen->guest_mode_ns < GUEST_MODE_INTERVAL_NS;
+}
+
 void screen_follow_guest(struct seat_screen *screen)
 {
 	const struct seat_config_output *config = screen_config(screen);
@@ -126,6 +133,7 @@ void screen_follow_guest(struct seat_screen *screen)
 	const struct seat_mode *wish = NULL;
 	struct seat_mode wanted = { 0 };
 
+	screen->guest_mode_waits = false;
 	if (owner && owner->shown.buffer && !owner->picture && !(config && config->has_mode) &&
 	    !screen->has_command_mode && !screen->guest_mode_refused) {
 		wanted.width = owner->shown.source.width;
@@ -135,9 +143,14 @@ void screen_follow_guest(struct seat_screen *screen)
 	}
 	if (!owner || !owner->shown.buffer || (!wish && !screen->guest_mode))
 		return;
-	if (mode_same(wish ? wish : &screen->base, &screen->output->mode) ||
-	    (screen->guest_mode_ns && seat_now() - screen->guest_mode_ns < GUEST_MODE_INTERVAL_NS))
+	if (mode_same(wish ? wish : &screen->base, &screen->output->mode))
 		return;
+	if (screen_mode_is_early(screen)) {
+		/* It may be the guest's last frame for long. */
+		screen->guest_mode_waits = true;
+		seat_arm_pace(screen->seat);
+		return;
+	}
 	screen->guest_mode_ns = seat_now();
 	if (screen_set_mode(screen, wish ? wish : &screen->base) < 0) {
 		screen->guest_mode_refused = true;
@@ -147,6 +160,16 @@ void screen_follow_guest(struct seat_screen *screen)
 	log_info("output %s: %ux%u, as guest %s wishes", screen->output->name,
 	    screen->output->mode.width, screen->output->mode.height, owner->guest->name);
 	seat_lay_out(screen->seat);
+}
+
+void screen_follow_later(struct seat_screen *screen)
+{
+	if (!screen->guest_mode_waits)
+		return;
+	if (screen_mode_is_early(screen))
+		seat_arm_pace(screen->seat);
+	else
+		screen_touch(screen);
 }
 
 /* A connected output keeps its place in the order; one that is new gets its old, or the first that

@@ -163,6 +163,7 @@ struct seat_screen {
 	struct seat_mode command_mode;
 	bool guest_mode; /* a guest's wish is set */
 	bool guest_mode_refused;
+	bool guest_mode_waits;  /* another one came too soon after */
 	uint64_t guest_mode_ns; /* when one was granted last */
 
 	bool pending, dirty, committing;
@@ -240,6 +241,8 @@ const struct seat_mode *output_find_mode(
 int screen_set_mode(struct seat_screen *screen, const struct seat_mode *mode);
 /* The mode that the guest which has the output for itself wants, or the output's own. */
 void screen_follow_guest(struct seat_screen *screen);
+/* Sees to a wish that came too soon, when its time has come. */
+void screen_follow_later(struct seat_screen *screen);
 
 /* ---- seat_screen.c ---- */
 

@@ -290,6 +290,16 @@ static void test_guest_mode(void **state)
 	/* A size that the monitor does not have is scaled, too. */
 	show(&rig, &rig.a, 0, 2, 100, 75, BLUE);
 	assert_int_equal(rig_pixel(&rig, 0, 639, 479), BLUE);
+	/* The last wish is seen to when its time has come, without another frame. */
+	show(&rig, &rig.a, 0, 1, 800, 600, GREEN);
+	assert_int_equal(rig.backend->outputs[0]->mode.width, 640);
+	for (int i = 0; i < 1000 && rig.backend->outputs[0]->mode.width == 640; i++) {
+		sd_event_run(rig.event, 100000);
+		flip_all(&rig);
+	}
+	assert_int_equal(rig.backend->outputs[0]->mode.width, 800);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, 799, 599), GREEN);
 	rig_finish(&rig);
 }
 
