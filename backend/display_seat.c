@@ -289,12 +289,21 @@ bool seat_compose_free(struct display_socket *s)
 
 /* ---------------------------------------------------------------- what the device tells */
 
+/* Is that memory for pictures of this size? */
+static bool seat_buffer_fits(
+    const struct seat_buffer *buffer, unsigned scanout, const struct display_source *source)
+{
+	return source && buffer->state == SEAT_BUFFER_READY && !buffer->imported &&
+	       buffer->scanout == scanout && buffer->source.width == source->width &&
+	       buffer->source.height == source->height;
+}
+
+/* What is in memory for another size is drawn anew when a source has that size again. */
 void seat_note_damage(struct display_socket *s, unsigned scanout, const struct display_rect *damage)
 {
 	damage_region_add(&s->outputs[scanout].seat.damage, damage);
 	for (unsigned i = 0; i < SEAT_BUFFERS_MAX; i++)
-		if (s->buffers[i].state == SEAT_BUFFER_READY && !s->buffers[i].imported &&
-		    s->buffers[i].scanout == scanout)
+		if (seat_buffer_fits(&s->buffers[i], scanout, s->outputs[scanout].source))
 			damage_region_add(&s->buffers[i].stale, damage);
 }
 

@@ -323,6 +323,29 @@ static void memory_for_one_is_enough(void **state)
 	assert_int_equal(f->serial, 5);
 }
 
+/* What a larger picture would change is not drawn into memory for a smaller one. */
+static void another_size_is_another_memory(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t bytes;
+	uint32_t id;
+
+	f->a.base.buffer = f->b.base.buffer = 0;
+	set_source(f, &f->a);
+	id = present_copy(f, &f->a, 1);
+	say_shown(f, 0, f->m.present.serial);
+	say_released(f, id);
+	f->b.base.width = 16 * W;
+	f->b.base.height = 16 * H;
+	set_source(f, &f->b);
+	expect_nothing(f);
+	bytes = f->a.bytes;
+	set_source(f, &f->a);
+	assert_int_equal(present_copy(f, &f->a, 2), id);
+	assert_int_equal(f->a.bytes - bytes, W * H * 4);
+	assert_int_equal(f->b.reads, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -335,6 +358,7 @@ int main(void)
 		TEST(refused_imports_are_copied),
 		TEST(without_memory_the_last_picture_stays),
 		TEST(memory_for_one_is_enough),
+		TEST(another_size_is_another_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
