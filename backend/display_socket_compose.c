@@ -53,7 +53,8 @@ static bool socket_compose_question(struct display_socket *s)
 		s->info_pending = true;
 		return socket_compose_copy(s, GPU_MESSAGE_GET_DISPLAY_INFO, NULL, 0);
 	}
-	if (s->edids_due) {
+	/* One that is asked for again while it is waited for has its turn later. */
+	if (s->edids_due && s->edids_pending < DISPLAY_SCANOUTS_MAX) {
 		const uint32_t scanout = (uint32_t)__builtin_ctz(s->edids_due);
 
 		s->edids_due &= s->edids_due - 1;

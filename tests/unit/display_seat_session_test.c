@@ -69,6 +69,34 @@ static void edids_are_asked_for_when_the_guest_does(void **state)
 	expect_nothing(f);
 }
 
+/* No more questions than there are outputs, however often a seat says that they have changed. */
+static void a_seat_that_never_answers_is_asked_once(void **state)
+{
+	struct fixture *f = *state;
+	unsigned edids = 0;
+
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		f->info.pmodes[i] = f->info.pmodes[0];
+	say(f, SEAT_MESSAGE_MODES_CHANGED, 0, NULL, 0, -1);
+	expect(f, GPU_MESSAGE_GET_DISPLAY_INFO);
+	answer(f, &f->info, sizeof(f->info));
+	for (unsigned i = 0; i < 3; i++) {
+		say(f, SEAT_MESSAGE_MODES_CHANGED, 0, NULL, 0, -1);
+		while (receive(f))
+			edids += f->m.header.request == GPU_MESSAGE_GET_EDID;
+	}
+	assert_int_equal(edids, DISPLAY_SCANOUTS_MAX);
+	say(f, GPU_MESSAGE_GET_DISPLAY_INFO, GPU_MESSAGE_FLAG_REPLY, &f->info, sizeof(f->info), -1);
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
+		say(f, GPU_MESSAGE_GET_EDID, GPU_MESSAGE_FLAG_REPLY, &f->edid, sizeof(f->edid), -1);
+	/* What has changed meanwhile */
+	while (receive(f))
+		answer(f, f->m.header.request == GPU_MESSAGE_GET_EDID ? (void *)&f->edid : &f->info,
+		    f->m.header.request == GPU_MESSAGE_GET_EDID ? sizeof(f->edid)
+								: sizeof(f->info));
+	assert_int_equal(f->modes_changed, 2);
+}
+
 /* ---------------------------------------------------------------- seats that go */
 
 static void a_seat_that_goes_stalls_nobody(void **state)
@@ -208,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_monitor_is_the_guests),
 		TEST(edids_are_asked_for_when_the_guest_does),
+		TEST(a_seat_that_never_answers_is_asked_once),
 		TEST(a_seat_that_goes_stalls_nobody),
 		TEST(garbage_ends_the_connection),
 		TEST(bad_memory_is_not_mapped),
