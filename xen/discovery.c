@@ -2,7 +2,6 @@
 #include "xen/discovery.h"
 
 #include <errno.h>
-#include <linux/virtio_ids.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +12,14 @@
 
 #include "backend/log.h"
 #include "xen/diagnose.h"
+#include "xen/discovery_private.h"
 #include "xen/discovery_text.h"
-#include "xen/mmio.h"
 
-#define ROOT "backend/virtio"
 #define STATUS_PATH "drivers/gpudom"
 #define TOKEN "gpudom"
-#define PATH_MAX_BYTES 128
 #define VALUE_MAX_BYTES 256   /* a value that is longer makes no sense */
 #define DOMID_RESERVED 0x7ff0 /* DOMID_FIRST_RESERVED of xen.h */
-#define IRQ_FIRST 32          /* shared peripheral interrupts of the GIC */
-#define IRQ_END 1020
-#define DEVICES_MAX 1024 /* known at a time */
+#define DEVICES_MAX 1024      /* known at a time */
 
 /* libxl fails where the directory goes before it has read state 6, and has no way to say that it
  * has. So the directory stays that long. */
@@ -36,36 +31,6 @@
 
 #define EVENTS_AT_ONCE 256 /* of xenstore, before vCPUs have their turn */
 
-enum known_state {
-	KNOWN_WAITING, /* for its guest's name */
-	KNOWN_SERVED,
-	KNOWN_REMOVING,
-	KNOWN_CLOSED,  /* state 6; the directory goes next */
-	KNOWN_REFUSED, /* its keys are wrong or not complete; looked at again when they change */
-	KNOWN_FAILED,  /* it could not be served; tried again after a time */
-	KNOWN_OTHERS,  /* no business of ours */
-};
-
-struct known_device {
-	struct known_device *next;
-	struct discovery_device device;
-	enum known_state state;
-	const char *complaint; /* what was said last of its keys, to say it once */
-	bool seen;             /* in the scan under way */
-	bool needs_name;       /* its guest's name is watched */
-};
-
-struct discovery {
-	struct discovery_options options;
-	struct xs_handle *xs;
-	sd_event_source *io, *scan, *sweep, *retry;
-	uint64_t retry_usec;
-	int error; /* xenstore cannot be used any more */
-	struct known_device *devices;
-	unsigned count;
-	struct log_limit limit;
-};
-
 /* ------------------------------------------------------------------- reading */
 
 /*
@@ -73,7 +38,7 @@ struct discovery {
  * else says nothing about the devices, and above all not that they are gone: the connection is
  * lost, or xenstored in trouble. gpudomd ends then, to be started anew with all that it serves.
  */
-static int discovery_check(struct discovery *discovery)
+int discovery_check(struct discovery *discovery)
 {
 	if (errno == ENOENT || errno == EACCES || errno == EINVAL || discovery->error)
 		return discovery->error;
@@ -87,10 +52,7 @@ static int discovery_check(struct discovery *discovery)
 
 /* A value of at most VALUE_MAX_BYTES, without NUL inside; NULL where there is none (ENOENT), or
  * where it makes no sense (EINVAL). */
-static char *discovery_read(struct discovery *discovery, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static char *discovery_read(struct discovery *discovery, const char *format, ...)
+char *discovery_read(struct discovery *discovery, const char *format, ...)
 {
 	char path[PATH_MAX_BYTES], *value;
 	unsigned length = 0;
@@ -113,8 +75,8 @@ static char *discovery_read(struct discovery *discovery, const char *format, ...
 	return value;
 }
 
-static bool discovery_read_number(struct discovery *discovery,
-    const struct discovery_device *device, const char *key, uint64_t max, uint64_t *number)
+bool discovery_read_number(struct discovery *discovery, const struct discovery_device *device,
+    const char *key, uint64_t max, uint64_t *number)
 {
 	char *text = discovery_read(discovery, ROOT "/%u/%u/%s", device->domid, device->devid, key);
 	bool ok = parse_number(text, max, number);
@@ -135,129 +97,7 @@ static char *discovery_read_name(struct discovery *discovery, uint16_t domid)
 	return NULL;
 }
 
-/* ---------------------------------------------------------- one device's keys */
-
-/* False: it is not served for now. Said once. */
-static bool discovery_complain(struct known_device *known, const char *what, const char *cure)
-{
-	const struct discovery_device *device = &known->device;
-
-	known->state = KNOWN_REFUSED;
-	if (known->complaint != what)
-		log_error("domain %u, virtio device %u: %s in xenstore (" ROOT "/%u/%u): %s",
-		    device->domid, device->devid, what, device->domid, device->devid, cure);
-	known->complaint = what;
-	return false;
-}
-
-static bool discovery_wrong(struct known_device *known, const char *what)
-{
-	return discovery_complain(known, what, "not served");
-}
-
-/* A key is not there, perhaps not yet; the watch tells when it is. */
-static bool discovery_missing(struct known_device *known, const char *what)
-{
-	return discovery_complain(known, what, "not served until there is one");
-}
-
-/* Whether it is ours to serve. */
-static bool discovery_is_ours(struct discovery *discovery, struct known_device *known)
-{
-	static const char complaint[] = "of another type";
-	struct discovery_device *device = &known->device;
-	char *type = discovery_read(discovery, ROOT "/%u/%u/type", device->domid, device->devid);
-	bool ours = parse_type(type, &device->virtio_id) &&
-		    (device->virtio_id == VIRTIO_ID_GPU || device->virtio_id == VIRTIO_ID_INPUT);
-
-	if (!type && errno == ENOENT)
-		return discovery_missing(known, "no type");
-	if (!ours && known->complaint != complaint) {
-		log_info("domain %u, virtio device %u is of type '%.32s', neither virtio,device10 "
-			 "(a GPU) nor virtio,device12 (input): left to others",
-		    device->domid, device->devid, type ? type : "");
-		known->complaint = complaint;
-	}
-	if (!ours)
-		known->state = KNOWN_OTHERS;
-	free(type);
-	return ours;
-}
-
-/* How many of the guest's devices of the same type come before it. */
-static unsigned discovery_rank(struct discovery *discovery, const struct discovery_device *device)
-{
-	char path[PATH_MAX_BYTES], **devices;
-	unsigned count = 0, rank = 0;
-
-	snprintf(path, sizeof(path), ROOT "/%u", device->domid);
-	devices = xs_directory(discovery->xs, XBT_NULL, path, &count);
-	if (!devices)
-		discovery_check(discovery);
-	for (unsigned i = 0; devices && i < count; i++) {
-		uint32_t virtio_id;
-		uint64_t devid;
-		char *type;
-
-		if (!parse_number(devices[i], UINT16_MAX, &devid) || devid >= device->devid)
-			continue;
-		type =
-		    discovery_read(discovery, ROOT "/%u/%u/type", device->domid, (unsigned)devid);
-		rank += parse_type(type, &virtio_id) && virtio_id == device->virtio_id;
-		free(type);
-	}
-	free(devices);
-	return rank;
-}
-
-/* Checks and fills in what the toolstack has written. False: it can't be served; said why. */
-static bool discovery_parse(struct discovery *discovery, struct known_device *known)
-{
-	static const struct {
-		const char *key, *missing;
-	} needed[] = {
-		{ "frontend-id", "no frontend-id" },
-		{ "state", "no state" },
-		{ "transport", "no transport" },
-		{ "base", "no base" },
-		{ "irq", "no irq" },
-		{ "grant_usage", "no grant_usage" },
-	};
-	struct discovery_device *device = &known->device;
-	uint64_t base, irq, grants, frontend;
-	char *transport;
-	bool ok;
-
-	for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		char *value = discovery_read(
-		    discovery, ROOT "/%u/%u/%s", device->domid, device->devid, needed[i].key);
-
-		if (!value && errno == ENOENT)
-			return discovery_missing(known, needed[i].missing);
-		free(value);
-	}
-	if (!discovery_read_number(discovery, device, "frontend-id", UINT16_MAX, &frontend) ||
-	    frontend != device->domid)
-		return discovery_wrong(known, "a frontend-id that is not the guest's");
-	transport =
-	    discovery_read(discovery, ROOT "/%u/%u/transport", device->domid, device->devid);
-	ok = transport && !strcmp(transport, "mmio");
-	free(transport);
-	if (!ok)
-		return discovery_wrong(known, "a transport that is not mmio");
-	if (!discovery_read_number(discovery, device, "base", UINT64_MAX - MMIO_SIZE, &base) ||
-	    base % 4)
-		return discovery_wrong(known, "a base that makes no sense");
-	if (!discovery_read_number(discovery, device, "irq", IRQ_END - 1, &irq) || irq < IRQ_FIRST)
-		return discovery_wrong(known, "an irq that makes no sense");
-	if (!discovery_read_number(discovery, device, "grant_usage", 1, &grants))
-		return discovery_wrong(known, "a grant_usage that is neither 0 nor 1");
-	device->base = base;
-	device->irq = (uint32_t)irq;
-	device->grants = grants;
-	device->rank = discovery_rank(discovery, device);
-	return true;
-}
+/* ---------------------------------------------------------- how it stands with one */
 
 static uint64_t discovery_state(struct discovery *discovery, const struct discovery_device *device)
 {

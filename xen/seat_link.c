@@ -95,6 +95,12 @@ static void seat_link_unlink(struct seat_link *link, struct seat_request *reques
 	link->asked -= !request->adds;
 }
 
+static void seat_link_drop(struct seat_link *link, struct seat_request *request)
+{
+	seat_link_unlink(link, request);
+	seat_request_free(request);
+}
+
 void seat_link_cancel(struct seat_request *request)
 {
 	struct seat_link *link = request->link;
@@ -103,8 +109,7 @@ void seat_link_cancel(struct seat_request *request)
 	request->deadline_usec = 0;
 	if (request->sent)
 		return; /* its answer comes */
-	seat_link_unlink(link, request);
-	seat_request_free(request);
+	seat_link_drop(link, request);
 }
 
 static uint64_t seat_link_now(struct seat_link *link)
@@ -409,7 +414,7 @@ int seat_link_add(struct seat_link *link, const struct seat_device *device, int 
 		next = request->next;
 		if (request->adds && !request->sent && request->domid == device->domid &&
 		    request->devid == device->devid)
-			seat_link_cancel(request);
+			seat_link_drop(link, request);
 	}
 	command = json_object_new_object();
 	json_object_object_add(command, "command", json_object_new_string("add"));
