@@ -308,6 +308,11 @@ void *kms_fb_map(struct kms_fb *fb)
 	int fd = fb->dmabuf_fd;
 	void *map;
 
+	/* Rows of pixels alone are known to lie within the memory: see check_dmabuf(). */
+	if (fb->modifier != DRM_FORMAT_MOD_LINEAR && fb->modifier != DRM_FORMAT_MOD_INVALID) {
+		errno = ENOTSUP;
+		return NULL;
+	}
 	if (fb->map)
 		return (uint8_t *)fb->map + fb->offset;
 	if (fd < 0) {
