@@ -95,7 +95,8 @@ int wayland_allocate(struct seat_backend *backend, struct seat_output *output, u
 	fb->base = (struct seat_fb){ .width = width,
 		.height = height,
 		.stride = 4 * width,
-		.fourcc = alpha ? DRM_FORMAT_ARGB8888 : DRM_FORMAT_XRGB8888 };
+		.fourcc = alpha ? DRM_FORMAT_ARGB8888 : DRM_FORMAT_XRGB8888,
+		.y0_top = true };
 	fb->size = (size_t)fb->base.stride * height;
 	error = make_memory(fb);
 	if (error < 0 || fb->size > INT32_MAX)

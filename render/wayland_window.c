@@ -131,7 +131,7 @@ static bool can_show(const struct wayland_window *window, const struct seat_laye
 
 	return layer->fb->fourcc == DRM_FORMAT_XRGB8888 && layer->x == 0 && layer->y == 0 &&
 	       layer->width == mode->width && layer->height == mode->height &&
-	       layer->alpha == UINT16_MAX && layer->fence_fd < 0 && !layer->fb->y0_top &&
+	       layer->alpha == UINT16_MAX && layer->fence_fd < 0 && layer->fb->y0_top &&
 	       layer->source.x == 0 && layer->source.y == 0 &&
 	       layer->source.width == layer->width && layer->source.height == layer->height &&
 	       layer->fb->width == layer->width && layer->fb->height == layer->height;

@@ -118,6 +118,7 @@ static struct seat_fb *allocate(
 	assert_int_equal(
 	    setup->impl->allocate(setup->backend, setup->output, width, height, false, &fb), 0);
 	assert_int_equal(fb->fourcc, DRM_FORMAT_XRGB8888);
+	assert_true(fb->y0_top); /* or captures of it are upside down */
 	pixels = setup->impl->map(setup->backend, fb);
 	assert_non_null(pixels);
 	assert_int_equal(pixels[0], 0);
