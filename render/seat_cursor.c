@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guests' cursors: one of an output's is on the cursor plane and moves without a flip; others, and
- * those that would stick out of their guest's view, are layers above it.
+ * those that would stick out of their guest's view or be above another guest's, are layers above
+ * it.
  */
 #include <errno.h>
 #include <string.h>
@@ -37,6 +38,26 @@ static bool cursor_stays_inside(const struct seat_scanout *scanout)
 	       (int64_t)y + DISPLAY_CURSOR_SIZE <= (int64_t)view->y + view->height;
 }
 
+/* Does another guest's view lie on top of it? It is a layer below that then. @at: its view */
+static bool cursor_is_below(const struct seat *seat, unsigned at)
+{
+	const struct seat_scanout *scanout = seat->laid[at];
+	int32_t x, y;
+
+	cursor_position(scanout, &x, &y);
+	for (unsigned i = at + 1; i < seat->layout.view_count; i++) {
+		const struct seat_view *view = &seat->layout.views[i];
+
+		if (view->output == scanout->view.output && view->visible &&
+		    seat->laid[i]->guest != scanout->guest && x < (int64_t)view->x + view->width &&
+		    y < (int64_t)view->y + view->height &&
+		    (int64_t)x + DISPLAY_CURSOR_SIZE > view->x &&
+		    (int64_t)y + DISPLAY_CURSOR_SIZE > view->y)
+			return true;
+	}
+	return false;
+}
+
 /* Positions are the guest's: far away is as good as any other place that is not seen. */
 static bool cursor_in_reach(const struct seat_scanout *scanout)
 {
@@ -64,7 +85,8 @@ static struct seat_scanout *screen_choose_cursor(const struct seat_screen *scree
 		struct seat_scanout *scanout = seat->laid[i];
 
 		if (seat->layout.views[i].output != screen->output->index ||
-		    !cursor_is_seen(scanout) || !cursor_stays_inside(scanout))
+		    !cursor_is_seen(scanout) || !cursor_stays_inside(scanout) ||
+		    cursor_is_below(seat, i))
 			continue;
 		if (!best || strcmp(best->guest->name, seat->focus) != 0)
 			best = scanout;

@@ -411,6 +411,35 @@ static void test_cursor_blended(void **state)
 	rig_finish(&rig);
 }
 
+/* One guest's cursor is not seen above what another one has in front of it, plane or not. */
+static void test_cursor_below(void **state)
+{
+	struct display_cursor cursor = { 0 };
+	struct rig rig;
+
+	begin(&rig, 1, 0, stacked);
+	rig_attach(&rig, &rig.a, "a");
+	rig_attach(&rig, &rig.b, "b");
+	show(&rig, &rig.a, 0, 0, RIG_W, RIG_H, RED);
+	show(&rig, &rig.b, 0, 0, 16, 12, GREEN);
+	seat_focus(rig.seat, "a");
+	memset(cursor.pixels, 0xff, sizeof(cursor.pixels));
+	assert_int_equal(seat_set_cursor(rig.a.source, 0, &cursor, 5, 6), 0);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, 4, 6), RED);
+	assert_int_equal(rig_pixel(&rig, 0, 5, 6), 0xffffff);
+	assert_int_equal(rig_pixel(&rig, 0, 10, 20), GREEN);
+	assert_int_equal(rig_pixel(&rig, 0, 25, 31), GREEN);
+	assert_int_equal(rig_pixel(&rig, 0, 26, 31), 0xffffff);
+	/* Where it reaches nobody's view it is on its plane again. */
+	assert_int_equal(seat_move_cursor(rig.a.source, 0, 26, 6), 0);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, 25, 6), RED);
+	assert_int_equal(rig_pixel(&rig, 0, 26, 6), 0xffffff);
+	assert_int_equal(seat_memory_layers(rig.backend, 0), 2);
+	rig_finish(&rig);
+}
+
 static void test_inactive(void **state)
 {
 	struct rig rig;
@@ -555,11 +584,14 @@ int main(void)
 		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_cursor_plane),
 		cmocka_unit_test(test_cursor_blended),
+		cmocka_unit_test(test_cursor_below),
 		cmocka_unit_test(test_inactive),
 		cmocka_unit_test(test_commit_fails),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_capture),
 		cmocka_unit_test(test_picture),
+		cmocka_unit_test(test_picture_overtakes),
+		cmocka_unit_test(test_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
