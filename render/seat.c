@@ -60,6 +60,9 @@ static void guest_destroy(struct seat_guest *guest)
 {
 	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX; i++)
 		scanout_destroy(guest->scanouts[i]);
+	/* Those that are still on screen are nobody's from now on. */
+	while (guest->charged)
+		buffer_uncharge(guest->charged);
 	free(guest);
 }
 

@@ -19,16 +19,16 @@ int buffer_create(struct seat *seat, struct seat_fb *fb, struct seat_buffer **ou
 	return 0;
 }
 
-void buffer_charge(struct seat_buffer *buffer, struct seat_source *source, uint64_t bytes)
+void buffer_charge(struct seat_buffer *buffer, struct seat_guest *guest, uint64_t bytes)
 {
-	buffer->charged = source;
+	buffer->charged = guest;
 	buffer->bytes = bytes;
-	source->bytes += bytes;
-	buffer->charged_next = source->charged;
-	buffer->charged_link = &source->charged;
-	if (source->charged)
-		source->charged->charged_link = &buffer->charged_next;
-	source->charged = buffer;
+	guest->bytes += bytes;
+	buffer->charged_next = guest->charged;
+	buffer->charged_link = &guest->charged;
+	if (guest->charged)
+		guest->charged->charged_link = &buffer->charged_next;
+	guest->charged = buffer;
 }
 
 void buffer_uncharge(struct seat_buffer *buffer)

@@ -20,11 +20,13 @@
 
 /* ---------------------------------------------------------------- buffers */
 
+struct seat_guest;
+
 struct seat_buffer {
 	struct seat *seat;
 	struct seat_source *source; /* that knows it by @id; NULL: none does any more */
 	uint32_t id;
-	struct seat_source *charged; /* in whose quota it is; NULL: nobody's */
+	struct seat_guest *charged; /* in whose quota it is; NULL: nobody's */
 	struct seat_buffer *charged_next, **charged_link;
 	uint64_t bytes;
 	struct seat_fb *fb;
@@ -41,7 +43,7 @@ struct seat_buffer *buffer_ref(struct seat_buffer *buffer);
 void buffer_unref(struct seat_buffer *buffer);
 /* Its source knows it no more. */
 void buffer_disown(struct seat_buffer *buffer);
-void buffer_charge(struct seat_buffer *buffer, struct seat_source *source, uint64_t bytes);
+void buffer_charge(struct seat_buffer *buffer, struct seat_guest *guest, uint64_t bytes);
 void buffer_uncharge(struct seat_buffer *buffer);
 /* NULL: it cannot be read. */
 struct seat_image *buffer_image(struct seat_buffer *buffer);
@@ -106,8 +108,10 @@ struct seat_scanout {
 struct seat_guest {
 	char name[SEAT_GUEST_NAME_MAX];
 	struct seat *seat;
-	struct seat_source *source;                          /* NULL: nobody speaks for its GPU */
-	uint64_t focused;                                    /* the higher, the later */
+	struct seat_source *source;  /* NULL: nobody speaks for its GPU */
+	struct seat_buffer *charged; /* all in its quota, also freed ones that are on screen */
+	uint64_t bytes;              /* of these */
+	uint64_t focused;            /* the higher, the later */
 	struct seat_scanout *scanouts[DISPLAY_SCANOUTS_MAX]; /* as they are needed */
 };
 
@@ -116,9 +120,7 @@ struct seat_source {
 	struct seat_guest *guest;
 	struct seat_source_listener listener;
 	struct seat_buffer *buffers[SEAT_BUFFERS_MAX];
-	struct seat_buffer *charged; /* all that are in its quota, also freed ones */
-	uint64_t bytes;              /* of these */
-	bool asked;                  /* for its modes */
+	bool asked;                                      /* for its modes */
 	struct display_mode modes[DISPLAY_SCANOUTS_MAX]; /* as it was told last */
 };
 

@@ -245,8 +245,8 @@ static int source_charge(
 {
 	uint64_t sum;
 
-	if (!checked_mul(stride, height, bytes) || !checked_add(source->bytes, *bytes, &sum) ||
-	    sum > SEAT_SOURCE_BYTES_MAX)
+	if (!checked_mul(stride, height, bytes) ||
+	    !checked_add(source->guest->bytes, *bytes, &sum) || sum > SEAT_SOURCE_BYTES_MAX)
 		return -EDQUOT;
 	return 0;
 }
@@ -261,7 +261,7 @@ static int source_adopt(struct seat_source *source, uint32_t id, struct seat_fb 
 		return error;
 	buffer->source = source;
 	buffer->id = id;
-	buffer_charge(buffer, source, bytes);
+	buffer_charge(buffer, source->guest, bytes);
 	source->buffers[id] = buffer;
 	*out = buffer;
 	return 0;
@@ -450,9 +450,6 @@ void seat_detach(struct seat_source *source)
 	for (uint32_t id = 0; id < SEAT_BUFFERS_MAX; id++)
 		seat_free(source, id);
 	source->guest->source = NULL;
-	/* Those that are still on screen are nobody's from now on. */
-	while (source->charged)
-		buffer_uncharge(source->charged);
 	free(source);
 	seat_lay_out(seat);
 }
@@ -473,5 +470,5 @@ unsigned seat_source_buffers(const struct seat_source *source)
 
 uint64_t seat_source_bytes(const struct seat_source *source)
 {
-	return source->bytes;
+	return source->guest->bytes;
 }

@@ -228,6 +228,26 @@ static void test_sizes(void **state)
 	    seat_allocate(rig->a.source, 12, 0, 16384, 8192, &stride, &size, NULL, &map), 0);
 }
 
+/* What a guest's clients have left on screen is the guest's: others of its do not get all again. */
+static void test_quota_stays(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t stride, size;
+	void *map;
+
+	rig_allocate(&rig->a, 10, 1, 16384, 8192);
+	rig_present(&rig->a, 1, 10, 1); /* nobody sees it */
+	seat_detach(rig->a.source);
+	rig->a.source = NULL;
+	rig_attach(rig, &rig->a, "a");
+	assert_int_equal(
+	    seat_allocate(rig->a.source, 10, 1, 16384, 16384, &stride, &size, NULL, &map), -EDQUOT);
+	rig_present(&rig->a, 1, SEAT_NO_BUFFER, 2);
+	assert_int_equal(
+	    seat_allocate(rig->a.source, 10, 1, 16384, 16384, &stride, &size, NULL, &map), 0);
+	assert_int_equal(seat_source_bytes(rig->a.source), UINT64_C(1) << 30);
+}
+
 /* What is not mapped by the seat's own memory comes by a descriptor. */
 static void test_import(void **state)
 {
@@ -277,6 +297,7 @@ int main(void)
 		T(test_nothing),
 		T(test_hostile),
 		T(test_sizes),
+		T(test_quota_stays),
 		T(test_import),
 #undef T
 	};
