@@ -47,7 +47,7 @@ static void scanout_destroy(struct seat_scanout *scanout)
 
 		if (screen->cursor == scanout)
 			screen->cursor = NULL;
-		screen->laid_count = 0; /* names scan-outs */
+		screen_forget_laid(screen); /* it names scan-outs */
 	}
 	frame_drop(&scanout->waiting[0]);
 	frame_drop(&scanout->waiting[1]);

@@ -138,6 +138,7 @@ int seat_set_picture(
 	struct seat_guest *guest;
 	struct seat_buffer *buffer;
 	struct seat_fb *fb;
+	uint64_t serial;
 	int error;
 
 	if (index >= DISPLAY_SCANOUTS_MAX || !width || !height || width > SEAT_SIZE_MAX ||
@@ -161,14 +162,18 @@ int seat_set_picture(
 	error = buffer_create(seat, fb, &buffer);
 	if (error < 0)
 		return error;
-	frame_drop(&scanout->waiting[0]);
-	frame_drop(&scanout->waiting[1]);
-	/* Before all that the guest has presented: what is owed is paid with it. */
+	serial = scanout->shown.serial;
+	/* It overtakes all that the guest has presented: what is owed of that is paid with it. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (scanout->waiting[i].there)
+			serial = scanout->waiting[i].serial;
+		frame_drop(&scanout->waiting[i]);
+	}
 	scanout->waiting[0] = (struct seat_frame){ .there = true,
 		.buffer = buffer_ref(buffer),
 		.source = { 0, 0, width, height },
 		.damage.all = true,
-		.serial = scanout->shown.serial,
+		.serial = serial,
 		.fence = -1,
 		.scanout = scanout };
 	scanout_latch(scanout);

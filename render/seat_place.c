@@ -97,7 +97,7 @@ int screen_set_mode(struct seat_screen *screen, const struct seat_mode *mode)
 	if (error < 0)
 		return error;
 	stack_forget_plans(screen);
-	screen->laid_count = 0;
+	screen_forget_laid(screen);
 	if (!mode->width)
 		screen_let_go(screen);
 	return 0;

@@ -271,6 +271,8 @@ void stack_build(struct seat_screen *screen, bool cursors, struct seat_stack *st
 void stack_draw(struct seat_stack *stack, struct seat_image *to, int32_t x, int32_t y);
 /* Commits it: 0 or the backend's error. */
 int stack_show(struct seat_screen *screen, struct seat_stack *stack);
+/* All of the output is composed anew, where it is. */
+void screen_forget_laid(struct seat_screen *screen);
 /* What the backend refused may be different now. */
 void stack_forget_plans(struct seat_screen *screen);
 

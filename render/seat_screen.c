@@ -49,8 +49,7 @@ void screen_let_go(struct seat_screen *screen)
 	screen->pending = false;
 	hold_drop(screen->committed, &screen->committed_count);
 	hold_drop(screen->on_screen, &screen->on_screen_count);
-	screen->canvas = NULL;
-	screen->laid_count = 0;
+	screen_forget_laid(screen);
 	/* Who waited for its flip waits for the clock now. */
 	for (unsigned g = 0; g < SEAT_GUESTS_MAX; g++) {
 		for (unsigned i = 0; screen->seat->guests[g] && i < DISPLAY_SCANOUTS_MAX; i++) {

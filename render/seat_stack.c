@@ -142,6 +142,13 @@ static void screen_damage(const struct seat_screen *screen, const struct seat_st
 	}
 }
 
+/* No canvas either: of nothing that was composed the next nothing would be taken to be the same. */
+void screen_forget_laid(struct seat_screen *screen)
+{
+	screen->laid_count = 0;
+	screen->canvas = NULL;
+}
+
 static void screen_remember(
     struct seat_screen *screen, const struct seat_stack *stack, unsigned count)
 {
@@ -384,8 +391,7 @@ static int stack_commit(struct seat_screen *screen, struct seat_stack *stack, un
 	}
 	error = backend->impl->commit(backend, screen->output, layers, count, false);
 	if (error < 0) {
-		screen->laid_count = 0; /* what the canvases have is not known to be on screen */
-		screen->canvas = NULL;
+		screen_forget_laid(screen); /* what the canvases have may not be on screen */
 		return error;
 	}
 	screen_hold(screen, buffers, count);

@@ -568,6 +568,52 @@ static void test_picture(void **state)
 	rig_finish(&rig);
 }
 
+/* A picture overtakes what the guest has presented: who waits for that is told. */
+static void test_picture_overtakes(void **state)
+{
+	uint32_t pixel = BLUE;
+	const int fd = memfd_create("picture", MFD_CLOEXEC);
+	struct rig rig;
+
+	begin(&rig, 1, 0, "");
+	rig_attach(&rig, &rig.a, "a");
+	show(&rig, &rig.a, 0, 0, RIG_W, RIG_H, RED);
+	rig_allocate(&rig.a, 1, 0, RIG_W, RIG_H);
+	rig_present(&rig.a, 0, 1, 2);
+	rig_present(&rig.a, 0, 0, 3);
+	assert_int_equal(write(fd, &pixel, sizeof(pixel)), sizeof(pixel));
+	assert_int_equal(seat_set_picture(rig.seat, "a", 0, 1, 1, fd), 0);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, RIG_W / 2, RIG_H / 2), BLUE);
+	assert_int_equal(rig.a.serial[0], 3);
+	close(fd);
+	rig_finish(&rig);
+}
+
+/* Nothing of guests that are forgotten stays on screen, also where they were composed, and a flip
+ * is on its way. */
+static void test_forgotten(void **state)
+{
+	struct rig rig;
+
+	begin(&rig, 1, 1, stacked);
+	rig_attach(&rig, &rig.a, "a");
+	rig_attach(&rig, &rig.b, "b");
+	show(&rig, &rig.b, 0, 0, 16, 12, GREEN);
+	show(&rig, &rig.a, 0, 0, RIG_W, RIG_H, RED);
+	rig_present(&rig.a, 0, 0, 9);
+	assert_true(seat_memory_is_pending(rig.backend, 0));
+	seat_detach(rig.a.source);
+	seat_detach(rig.b.source);
+	rig.a.source = rig.b.source = NULL;
+	assert_int_equal(seat_forget(rig.seat, "a"), 0);
+	assert_int_equal(seat_forget(rig.seat, "b"), 0);
+	flip_all(&rig);
+	assert_int_equal(rig_pixel(&rig, 0, 0, 0), 0);
+	assert_int_equal(rig_pixel(&rig, 0, 10, 20), 0);
+	rig_finish(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
