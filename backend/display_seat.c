@@ -67,6 +67,14 @@ static int seat_export(
 	return r;
 }
 
+/* An id for a buffer of @scanout. NULL: none is left; true: one is being given back, and the next
+ * message finds it. */
+static bool seat_reserve(struct display_socket *s, unsigned scanout, struct seat_buffer **buffer)
+{
+	*buffer = seat_buffer_new(s, scanout);
+	return !*buffer && seat_compose_free(s);
+}
+
 /* Asks the seat to import the source's buffer. False: it can't be. */
 static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 {
@@ -78,14 +86,20 @@ static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 	bool is_memory;
 	int r;
 
+	if (seat_reserve(s, scanout, &buffer))
+		return true;
+	if (!buffer) {
+		output->seat.reason = ENOSPC;
+		return false; /* a copy this time */
+	}
 	r = seat_export(source, &dmabuf, &is_memory);
 	if (r < 0) {
+		buffer->state = SEAT_BUFFER_NONE;
 		seat_refuse(&output->seat, source->buffer, -r);
 		return false;
 	}
-	buffer = seat_buffer_new(s, scanout);
 	import = (struct seat_import){
-		.id = buffer ? seat_buffer_id(s, buffer) : SEAT_NO_BUFFER,
+		.id = seat_buffer_id(s, buffer),
 		.scanout = scanout,
 		.width = dmabuf.width,
 		.height = dmabuf.height,
@@ -95,12 +109,11 @@ static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 		.flags = dmabuf.y0_top ? 0 : GPU_MESSAGE_DMABUF_FLIPPED,
 		.modifier = dmabuf.modifier,
 	};
-	if (!buffer || !socket_compose_copy(s, SEAT_MESSAGE_IMPORT, &import, sizeof(import))) {
-		if (buffer)
-			buffer->state = SEAT_BUFFER_NONE;
+	if (!socket_compose_copy(s, SEAT_MESSAGE_IMPORT, &import, sizeof(import))) {
+		buffer->state = SEAT_BUFFER_NONE;
 		close(dmabuf.fd);
-		output->seat.reason = ENOSPC;
-		return false; /* a copy this time */
+		output->seat.reason = ENOMEM;
+		return false;
 	}
 	buffer->imported = true;
 	buffer->number = source->buffer;
@@ -114,11 +127,13 @@ static bool seat_compose_import(struct display_socket *s, unsigned scanout)
 static bool seat_compose_allocate(struct display_socket *s, unsigned scanout)
 {
 	const struct display_source *source = s->outputs[scanout].source;
-	struct seat_buffer *buffer = seat_buffer_new(s, scanout);
 	struct seat_allocate allocate = {
 		.scanout = scanout, .width = source->width, .height = source->height
 	};
+	struct seat_buffer *buffer;
 
+	if (seat_reserve(s, scanout, &buffer))
+		return true;
 	if (!buffer)
 		return false;
 	allocate.id = seat_buffer_id(s, buffer);

@@ -323,6 +323,35 @@ static void memory_for_one_is_enough(void **state)
 	assert_int_equal(f->serial, 5);
 }
 
+/* One that was shown long ago makes room, at once. */
+static void there_may_be_more_buffers_than_ids(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t shown_id = SEAT_NO_BUFFER;
+
+	f->a.dmabuf = memfd_create("a", MFD_CLOEXEC);
+	for (unsigned i = 0; i < SEAT_BUFFERS_MAX + 6; i++) {
+		f->a.base.buffer = 100 + i;
+		set_source(f, &f->a);
+		flush(f, ALL, 1 + i);
+		assert_true(receive(f));
+		if (f->m.header.request == SEAT_MESSAGE_FREE) {
+			assert_true(i >= SEAT_BUFFERS_MAX);
+			assert_true(receive(f));
+		}
+		assert_int_equal(f->m.header.request, SEAT_MESSAGE_IMPORT);
+		close(f->m.fd);
+		answer_buffer(f, f->m.import.id, 0);
+		expect(f, SEAT_MESSAGE_PRESENT);
+		say_shown(f, 0, f->m.present.serial);
+		assert_int_equal(f->serial, 1 + i);
+		if (shown_id != SEAT_NO_BUFFER)
+			say_released(f, shown_id);
+		shown_id = f->m.present.id;
+	}
+	assert_int_equal(f->a.reads, 0);
+}
+
 /* What a larger picture would change is not drawn into memory for a smaller one. */
 static void another_size_is_another_memory(void **state)
 {
@@ -358,6 +387,7 @@ int main(void)
 		TEST(refused_imports_are_copied),
 		TEST(without_memory_the_last_picture_stays),
 		TEST(memory_for_one_is_enough),
+		TEST(there_may_be_more_buffers_than_ids),
 		TEST(another_size_is_another_memory),
 	};
 
