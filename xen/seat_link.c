@@ -543,19 +543,16 @@ static int seat_link_io(sd_event_source *source, int fd, uint32_t events, void *
 
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 		n = seat_link_receive(link, &passed);
-		if (n == 0 || n == -ECONNRESET) {
-			seat_link_lose(link, "has gone");
-			return 0;
-		}
 		if (n > 0)
 			error = seat_link_take(link, (size_t)n, passed);
 		else if (n != -EAGAIN && n != -EINTR)
-			error = (int)n;
-		if (error || n < 0)
-			if (passed >= 0)
-				close(passed);
+			error = n ? (int)n : -ECONNRESET;
+		/* Also what came with an empty packet */
+		if ((error || n <= 0) && passed >= 0)
+			close(passed);
 		if (error) {
-			seat_link_lose(link, "says what makes no sense");
+			seat_link_lose(
+			    link, error == -ECONNRESET ? "has gone" : "says what makes no sense");
 			return 0;
 		}
 	}
