@@ -122,8 +122,7 @@ static struct seat_scanout *screen_owner(const struct seat_screen *screen)
 /* Monitors take their time to follow, and no guest shall make one flicker. */
 static bool screen_mode_is_early(const struct seat_screen *screen)
 {
-	return screen->guest_mode_ns &&
-	       seat_now() - screen->guest_mode_ns < GUEST_MODE_INTERVAL_NS;
+	return screen->guest_mode_ns && seat_now() - screen->guest_mode_ns < GUEST_MODE_INTERVAL_NS;
 }
 
 void screen_follow_guest(struct seat_screen *screen)

@@ -15,7 +15,7 @@ paint red 1 1024x768 c01020
 paint red 2 1024x768 1020c0
 show red 0 1
 sees "the other card shows meanwhile" Virtual-1 16,16=c01020
-tell other quit >/dev/null
+stop other
 tell red 'set 1 2'
 tell red 'flush 2'
 sees "it is taken when it is free" Virtual-2 16,16=1020c0

@@ -20,7 +20,7 @@ begin() {
 }
 # answer_of NAME: prints what it tells, until it is done. 1: it has ended.
 answer_of() {
-	while read -r -t 60 line <"$t/$1.out"; do
+	while read -r -t 60 line <>"$t/$1.out"; do
 		[ "$line" != "done" ] || return 0
 		echo "$line"
 	done
