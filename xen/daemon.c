@@ -121,6 +121,16 @@ static void daemon_drop_guest(struct guest **guest)
 	*guest = NULL;
 }
 
+/* Its last picture goes with it, unless a guest of its name has come already, as on a reboot. */
+static void daemon_leave_seat(struct gpu_daemon *gpu_daemon, const struct guest *guest)
+{
+	for (unsigned i = 0; i < DAEMON_GUESTS_MAX; i++)
+		if (gpu_daemon->guests[i] && gpu_daemon->guests[i] != guest &&
+		    !strcmp(guest_seat_name(gpu_daemon->guests[i]), guest_seat_name(guest)))
+			return;
+	seat_link_remove(gpu_daemon->seat, guest_seat_name(guest));
+}
+
 static void daemon_device_closed(void *data)
 {
 	struct gpu_daemon *gpu_daemon = data;
@@ -138,8 +148,10 @@ static void daemon_device_removed(void *data, const struct discovery_device *dev
 	discovery_name_device(device, name);
 	log_info("%s: %s is removed", guest ? guest_title(*guest) : "?", name);
 	/* The server goes before the toolstack is told: nothing of the guest is left then. */
-	if (guest && guest_is_empty(*guest))
+	if (guest && guest_is_empty(*guest)) {
+		daemon_leave_seat(gpu_daemon, *guest);
 		daemon_drop_guest(guest);
+	}
 	discovery_close(gpu_daemon->discovery, device->domid, device->devid);
 	daemon_report(gpu_daemon);
 }

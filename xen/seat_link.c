@@ -431,6 +431,15 @@ int seat_link_add(struct seat_link *link, const struct seat_device *device, int 
 	return 0;
 }
 
+void seat_link_remove(struct seat_link *link, const char *guest)
+{
+	struct json_object *command = json_object_new_object();
+
+	json_object_object_add(command, "command", json_object_new_string("remove"));
+	json_object_object_add(command, "guest", json_object_new_string(guest));
+	seat_link_ask(link, command, -1, NULL, NULL, NULL);
+}
+
 /* ------------------------------------------------------------------- answers */
 
 /* One packet: its length, and *@fd (-1: none came with it). -errno; -EPROTO: too long. */

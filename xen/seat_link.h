@@ -62,6 +62,9 @@ struct seat_device {
  * seat. What becomes of it is logged where it is bad. */
 int seat_link_add(struct seat_link *link, const struct seat_device *device, int fd);
 
+/* The guest is gone for good, and so is what the seat has of it. Without a seat nothing happens. */
+void seat_link_remove(struct seat_link *link, const char *guest);
+
 /*
  * What has become of a request. 0: the seat's answer, and a descriptor (the callee's; -1: none).
  * -EREMOTEIO: it says no, and why ("error" in @answer); -ENOTCONN: it has gone meanwhile;

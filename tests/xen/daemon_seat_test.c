@@ -137,6 +137,23 @@ static void a_guest_is_shown_at_the_seat(void **state)
 	assert_int_equal(fake_seat.connections, 1);
 }
 
+/* Nobody looks at the last picture of a guest that is not there any more. */
+static void a_guest_that_goes_is_seen_no_more(void **state)
+{
+	struct rig *rig = *state;
+
+	fake_seat_start();
+	start_served_guest(rig);
+	assert_reaches_worker(rig, 0, "frames");
+	kill_worker(rig); /* That is not the end of it. */
+	WAIT_FOR(rig, status(rig).state == DEVICE_SERVING && fake_seat.add_count == 2);
+	assert_string_equal(fake_seat.last, "");
+	detach();
+	assert_gone(rig);
+	WAIT_FOR(rig, *fake_seat.last);
+	assert_string_equal(fake_seat.last, "{\"command\":\"remove\",\"guest\":\"clock\"}");
+}
+
 static void a_headless_guest_is_not(void **state)
 {
 	struct rig *rig = *state;
@@ -505,6 +522,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		SEAT_TEST(without_a_seat_guests_are_headless),
 		SEAT_TEST(a_guest_is_shown_at_the_seat),
+		SEAT_TEST(a_guest_that_goes_is_seen_no_more),
 		SEAT_TEST(a_headless_guest_is_not),
 		SEAT_TEST(a_seat_that_comes_later_is_noticed),
 		SEAT_TEST(a_seat_takes_its_time),
