@@ -174,7 +174,39 @@ static void seat_link_retry_later(struct seat_link *link)
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
 }
 
-/* Those that people wait for hear of it; what was added is added anew to the next seat. */
+/* What was added is added anew to the next seat. */
+static void seat_link_forget_adds(struct seat_link *link)
+{
+	struct seat_request *request, *next;
+
+	for (request = link->requests; request; request = next) {
+		next = request->next;
+		if (!request->adds)
+			continue;
+		link->options.unsure(link->options.data, request->domid, request->devid);
+		seat_link_unlink(link, request);
+		seat_request_free(request);
+	}
+}
+
+/* Those that people wait for hear of it. They may ask again at once, and find another seat, whose
+ * requests are not these. */
+static void seat_link_fail_all(struct seat_link *link)
+{
+	struct seat_request *request, *lost = link->requests;
+
+	link->requests = NULL;
+	link->sent = link->asked = 0;
+	for (request = lost; request; request = request->next)
+		request->sent = true; /* seat_link_cancel() leaves it to us */
+	while ((request = lost)) {
+		lost = request->next;
+		if (request->done)
+			request->done(request->data, -ENOTCONN, NULL, -1);
+		seat_request_free(request);
+	}
+}
+
 static void seat_link_lose(struct seat_link *link, const char *why)
 {
 	log_guest(&link->limit,
@@ -183,18 +215,11 @@ static void seat_link_lose(struct seat_link *link, const char *why)
 	if (seat_link_now(link) - link->connected_usec > LASTING_USEC)
 		link->tries = 0;
 	seat_link_close(link);
-	while (link->requests) {
-		struct seat_request *request = link->requests;
-
-		seat_link_unlink(link, request);
-		if (request->adds)
-			link->options.unsure(link->options.data, request->domid, request->devid);
-		else if (request->done)
-			request->done(request->data, -ENOTCONN, NULL, -1);
-		seat_request_free(request);
-	}
+	seat_link_forget_adds(link);
+	seat_link_fail_all(link);
 	seat_link_arm(link);
-	seat_link_retry_later(link);
+	if (link->fd < 0)
+		seat_link_retry_later(link);
 }
 
 /* FNV-1a of its process, and of its socket, which each seat makes anew. */

@@ -341,6 +341,35 @@ static void others_do_not_wait(void **state)
 }
 
 /* gpudomd ends while somebody waits. */
+/* What is asked while it is noticed that the seat has hung up goes to the next one, and stays. */
+static void who_asks_as_the_seat_hangs_up(void **state)
+{
+	static const char focus[] = "{\"command\":\"focus\",\"guest\":\"clock\"}\n"
+				    "{\"command\":\"focus\",\"guest\":\"clock\"}\n";
+	struct rig *rig = *state;
+	struct json_object *answer;
+	struct peer peer;
+	unsigned connections, commands;
+
+	start_shown_guest(rig);
+	peer_greet(rig, &peer);
+	connections = fake_seat.connections;
+	commands = fake_seat.commands;
+	fake_seat.mood = SEAT_SILENT;
+	peer_write(&peer, focus);
+	WAIT_FOR(rig, fake_seat.commands == commands + 1);
+	fake_seat.mood = SEAT_WELL;
+	fake_seat_hang_up();
+	answer = peer_read(rig, &peer);
+	assert_string_equal(error_code(answer), "no-seat");
+	json_object_put(answer);
+	answer = peer_read(rig, &peer);
+	assert_null(json_object_object_get(answer, "error"));
+	json_object_put(answer);
+	assert_int_equal(fake_seat.connections, connections + 1);
+	peer_close(&peer);
+}
+
 static void one_that_waits_at_the_end(void **state)
 {
 	struct rig *rig = *state;
@@ -370,6 +399,7 @@ int main(int argc, char **argv)
 		SEAT_TEST(a_picture_that_makes_no_sense),
 		SEAT_TEST(who_waits_for_a_silent_seat_is_told_so),
 		SEAT_TEST(others_do_not_wait),
+		SEAT_TEST(who_asks_as_the_seat_hangs_up),
 		SEAT_TEST(one_that_waits_at_the_end),
 	};
 	int result;
