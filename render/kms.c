@@ -164,6 +164,11 @@ static void end_read(struct seat_backend *backend, struct seat_fb *fb)
 	kms_fb_sync(to_fb(fb), false);
 }
 
+static int dmabuf(struct seat_backend *backend, struct seat_fb *fb)
+{
+	return to_fb(fb)->dmabuf_fd;
+}
+
 static void free_fb(struct seat_backend *backend, struct seat_fb *fb)
 {
 	if (fb)
@@ -202,6 +207,7 @@ static const struct seat_backend_impl impl = {
 	.map = map,
 	.begin_read = begin_read,
 	.end_read = end_read,
+	.dmabuf = dmabuf,
 	.free = free_fb,
 };
 

@@ -334,7 +334,13 @@ void kms_fb_sync(struct kms_fb *fb, bool begin)
 		.flags = DMA_BUF_SYNC_READ | (begin ? DMA_BUF_SYNC_START : DMA_BUF_SYNC_END),
 	};
 
-	if (fb->dmabuf_fd >= 0)
+	if (fb->dmabuf_fd < 0)
+		return;
+	/* It would wait for whoever draws into it, and everybody with us. What was presented is
+	 * there (the seat has waited for that): what is drawn since may be seen too early. */
+	if (begin)
+		fb->reading = !kms_fb_busy(fb);
+	if (fb->reading)
 		ioctl(fb->dmabuf_fd, DMA_BUF_IOCTL_SYNC, &sync);
 }
 

@@ -99,6 +99,7 @@ struct kms_fb {
 	size_t size;        /* bytes, from the memory's beginning */
 	int dmabuf_fd;      /* of what was imported; -1: ours */
 	void *map;          /* NULL: not mapped */
+	bool reading;       /* the kernel was told so */
 	unsigned users;     /* commits that show it: at most two for each output */
 	bool freed;         /* by the seat; goes when its last user does */
 };

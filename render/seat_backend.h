@@ -110,10 +110,13 @@ struct seat_backend_impl {
 	 * *@size bytes. -ENOTSUP */
 	int (*export)(struct seat_backend *backend, struct seat_fb *fb, size_t *size);
 	/* To be read and written by this process, until the fb's end. NULL: it cannot be (an errno
-	 * is set). An imported one is read between begin and end (DMA_BUF_IOCTL_SYNC). */
+	 * is set). An imported one is read between begin and end (DMA_BUF_IOCTL_SYNC), which do not
+	 * wait for whoever draws into it. */
 	void *(*map)(struct seat_backend *backend, struct seat_fb *fb);
 	void (*begin_read)(struct seat_backend *backend, struct seat_fb *fb);
 	void (*end_read)(struct seat_backend *backend, struct seat_fb *fb);
+	/* The dma-buf of an imported picture, the backend's; -1: there is none. May be NULL. */
+	int (*dmabuf)(struct seat_backend *backend, struct seat_fb *fb);
 	/* One that is on screen stays there until something else is. Accepts NULL. */
 	void (*free)(struct seat_backend *backend, struct seat_fb *fb);
 };

@@ -25,7 +25,7 @@ struct memory_fb {
 	uint8_t *map;
 	size_t size;
 	uint32_t offset;
-	bool dmabuf; /* of the kernel's: reads are announced to it */
+	bool imported, dmabuf; /* of the kernel's: reads are announced to it */
 	struct seat_image *image;
 };
 
@@ -55,6 +55,7 @@ struct memory_backend {
 	struct memory_output outputs[SEAT_OUTPUTS_MAX];
 	struct seat_memory_counts counts;
 	int error;
+	int drawing; /* -1: nobody is */
 };
 
 static struct memory_backend *memory_of(const struct seat_backend *backend)
@@ -404,6 +405,7 @@ static int memory_import(struct seat_backend *backend, struct seat_output *outpu
 	fb = fb_create(memory);
 	if (!fb)
 		return -ENOMEM;
+	fb->imported = true;
 	fb->dmabuf = kernels;
 	fb->base = (struct seat_fb){ .width = dmabuf->width,
 		.height = dmabuf->height,
@@ -462,6 +464,15 @@ static void memory_begin_read(struct seat_backend *backend, struct seat_fb *fb)
 static void memory_end_read(struct seat_backend *backend, struct seat_fb *fb)
 {
 	memory_sync(fb, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ);
+}
+
+static int memory_dmabuf(struct seat_backend *backend, struct seat_fb *base)
+{
+	const struct memory_fb *fb = (struct memory_fb *)base;
+
+	if (fb->imported && memory_of(backend)->drawing >= 0)
+		return memory_of(backend)->drawing;
+	return fb->dmabuf ? fb->fd : -1;
 }
 
 /* ---------------------------------------------------------------- looking at it */
@@ -579,6 +590,11 @@ void seat_memory_set_planes(struct seat_backend *backend, unsigned planes)
 	memory_of(backend)->options.planes = planes;
 }
 
+void seat_memory_set_drawing(struct seat_backend *backend, int fd)
+{
+	memory_of(backend)->drawing = fd;
+}
+
 void seat_memory_set_error(struct seat_backend *backend, int error)
 {
 	memory_of(backend)->error = error;
@@ -610,6 +626,7 @@ static const struct seat_backend_impl memory_impl = {
 	.map = memory_map,
 	.begin_read = memory_begin_read,
 	.end_read = memory_end_read,
+	.dmabuf = memory_dmabuf,
 	.free = memory_free,
 };
 
@@ -656,6 +673,7 @@ int seat_memory_create(const struct seat_memory_options *options, struct seat_ba
 		return -ENOMEM;
 	memory->base.impl = &memory_impl;
 	memory->base.active = true;
+	memory->drawing = -1;
 	memory->options = *options;
 	for (unsigned i = 0; i < options->output_count && error >= 0; i++)
 		error = memory_add_output(memory, &options->outputs[i]);

@@ -58,6 +58,8 @@ void seat_memory_plug(struct seat_backend *backend, unsigned output, const struc
 void seat_memory_set_active(struct seat_backend *backend, bool active);
 /* From now on. */
 void seat_memory_set_planes(struct seat_backend *backend, unsigned planes);
+/* Into imported pictures somebody draws until @fd (the caller's) can be read. */
+void seat_memory_set_drawing(struct seat_backend *backend, int fd);
 /* The next commits fail with @error (0: do not). */
 void seat_memory_set_error(struct seat_backend *backend, int error);
 

@@ -58,7 +58,8 @@ struct seat_frame {
 	struct display_rect source;
 	struct seat_damage damage; /* of the buffer, since the frame before */
 	uint64_t serial;
-	int fence; /* -1: it is ready */
+	int fence;    /* -1: it is ready */
+	bool settled; /* what was being drawn into its buffer was asked for */
 	sd_event_source *fence_source;
 	struct seat_scanout *scanout;
 };

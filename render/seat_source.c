@@ -2,6 +2,8 @@
 /* What a guest's GPU says: buffers, frames, cursors. Its numbers are not believed. */
 #include <drm_fourcc.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <linux/sync_file.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -91,6 +93,53 @@ void scanout_changed(struct seat_scanout *scanout)
 	}
 }
 
+static int frame_on_fence(sd_event_source *source, int fd, uint32_t events, void *data);
+
+/* Takes @fence over if 0 is returned. */
+static int frame_watch(struct seat_frame *frame, int fence)
+{
+	struct pollfd poll_fence = { .fd = fence, .events = POLLIN };
+	int error;
+
+	if (poll(&poll_fence, 1, 0) > 0) { /* it has signalled */
+		close(fence);
+		return 0;
+	}
+	error = sd_event_add_io(frame->scanout->seat->options.event, &frame->fence_source, fence,
+	    EPOLLIN, frame_on_fence, frame->scanout);
+	if (error < 0)
+		return error;
+	frame->fence = fence;
+	return 0;
+}
+
+/* A fence of what is being drawn into it now: a plane would wait for that with its whole output,
+ * and who reads it with everybody. -1: nothing is, or the kernel (before Linux 6.0) cannot tell. */
+static int buffer_fence(const struct seat_buffer *buffer)
+{
+	const struct seat *seat = buffer->seat;
+	struct dma_buf_export_sync_file export = { .flags = DMA_BUF_SYNC_READ, .fd = -1 };
+	struct pollfd dmabuf = { .fd = -1, .events = POLLIN };
+
+	if (buffer->imported && seat->backend->impl->dmabuf)
+		dmabuf.fd = seat->backend->impl->dmabuf(seat->backend, buffer->fb);
+	if (dmabuf.fd < 0 || poll(&dmabuf, 1, 0) != 0)
+		return -1;
+	if (seat->options.any_fence)
+		return fcntl(dmabuf.fd, F_DUPFD_CLOEXEC, 0);
+	return ioctl(dmabuf.fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &export) < 0 ? -1 : export.fd;
+}
+
+/* After its own fence: not all that draws is in it. */
+static void frame_settle(struct seat_frame *frame)
+{
+	const int fence = frame->buffer ? buffer_fence(frame->buffer) : -1;
+
+	frame->settled = true;
+	if (fence >= 0 && frame_watch(frame, fence) < 0)
+		close(fence);
+}
+
 static int frame_on_fence(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct seat_scanout *scanout = data;
@@ -103,6 +152,9 @@ static int frame_on_fence(sd_event_source *source, int fd, uint32_t events, void
 		frame->fence_source = sd_event_source_disable_unref(frame->fence_source);
 		close(frame->fence);
 		frame->fence = -1;
+		if (!frame->settled)
+			frame_settle(frame);
+		break;
 	}
 	scanout_changed(scanout);
 	return 0;
@@ -120,22 +172,9 @@ static int fence_check(const struct seat *seat, int fence)
 
 static int frame_wait(struct seat_frame *frame, int fence)
 {
-	struct seat *seat = frame->scanout->seat;
-	struct pollfd poll_fence = { .fd = fence, .events = POLLIN };
-	int error = fence_check(seat, fence);
+	int error = fence_check(frame->scanout->seat, fence);
 
-	if (error < 0)
-		return error;
-	if (poll(&poll_fence, 1, 0) > 0) { /* it has signalled */
-		close(fence);
-		return 0;
-	}
-	error = sd_event_add_io(seat->options.event, &frame->fence_source, fence, EPOLLIN,
-	    frame_on_fence, frame->scanout);
-	if (error < 0)
-		return error;
-	frame->fence = fence;
-	return 0;
+	return error < 0 ? error : frame_watch(frame, fence);
 }
 
 static int present_check(const struct seat_present *present, const struct seat_buffer *buffer)
@@ -191,6 +230,8 @@ int seat_present(struct seat_source *source, const struct seat_present *present,
 			close(fence);
 		return error;
 	}
+	if (frame.fence < 0)
+		frame_settle(&frame);
 	buffer_ref(frame.buffer);
 	frame.source = frame.buffer ? present->source : (struct display_rect){ 0 };
 	frame.damage.all = !present->damage_count;

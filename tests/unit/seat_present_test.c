@@ -284,6 +284,49 @@ static void test_import(void **state)
 	munmap(pixels, RIG_W * RIG_H * 4);
 }
 
+/* Who draws into a picture without having said so holds up nobody else, and only until what was
+ * being drawn when it was presented is done. */
+static void test_drawing(void **state)
+{
+	struct rig *rig = *state;
+	struct display_dmabuf dmabuf = { .fd =
+					     memfd_create("frame", MFD_ALLOW_SEALING | MFD_CLOEXEC),
+		.width = RIG_W,
+		.height = RIG_H,
+		.stride = RIG_W * 4,
+		.fourcc = DRM_FORMAT_XRGB8888,
+		.y0_top = true };
+	const int drawn = eventfd(0, EFD_CLOEXEC), fence = eventfd(0, EFD_CLOEXEC);
+	const uint64_t one = 1;
+
+	assert_int_equal(ftruncate(dmabuf.fd, RIG_W * RIG_H * 4), 0);
+	assert_int_equal(fcntl(dmabuf.fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(seat_import(rig->a.source, 20, 0, &dmabuf), 0);
+	close(dmabuf.fd);
+	rig->a.width[20] = RIG_W;
+	rig->a.height[20] = RIG_H;
+	seat_memory_set_drawing(rig->backend, drawn);
+	rig_present(&rig->a, 0, 20, 1);
+	rig_run(rig);
+	assert_false(seat_memory_is_pending(rig->backend, 0));
+	rig_present(&rig->a, 0, 0, 2);
+	seat_memory_flip(rig->backend, 0);
+	assert_int_equal(rig->a.serial[0], 2);
+	assert_int_equal(rig->a.released[20], 1);
+	/* Also where its fence has signalled, or does later. */
+	assert_int_equal(rig_try_present(&rig->a, 0, 20, 3, fence), 0);
+	assert_int_equal(write(fence, &one, sizeof(one)), sizeof(one));
+	rig_run(rig);
+	assert_false(seat_memory_is_pending(rig->backend, 0));
+	assert_int_equal(write(drawn, &one, sizeof(one)), sizeof(one));
+	rig_run(rig);
+	assert_true(seat_memory_is_pending(rig->backend, 0));
+	seat_memory_flip(rig->backend, 0);
+	assert_int_equal(rig->a.serial[0], 3);
+	seat_memory_set_drawing(rig->backend, -1);
+	close(drawn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +342,7 @@ int main(void)
 		T(test_sizes),
 		T(test_quota_stays),
 		T(test_import),
+		T(test_drawing),
 #undef T
 	};
 
