@@ -378,7 +378,8 @@ static int stack_commit(struct seat_screen *screen, struct seat_stack *stack, un
 		return error;
 	if (canvas) {
 		screen_damage(screen, stack, composed, &damage);
-		if (seat_damage_is_empty(&damage)) { /* what was composed last is right */
+		/* What was composed last is right. */
+		if (screen->canvas && seat_damage_is_empty(&damage)) {
 			canvas = screen->canvas;
 			buffers[0] = canvas->buffer;
 			layers[0].fb = canvas->buffer->fb;
