@@ -478,6 +478,9 @@ static void guest_device_take_over(struct guest_device *device)
 	device->irq.high = device->kept->registers.interrupt_status;
 	/* Its worker has those settings that our predecessor knew. */
 	device->renew = device->kept->settings != device->options.settings;
+	/* What is configured meanwhile it is when the guest resets it. */
+	if (!guest_device_is_gpu(device))
+		guest_device_choose_kind(device, device->kept->input);
 	guest_device_init_mmio(device, device->kept->device.virtio_id, device->kept->features);
 	if (device->kept->health.blocked) {
 		guest_worker_kill_orphan(&device->worker);
@@ -550,6 +553,7 @@ int guest_device_create(const struct guest_device_options *options, struct guest
 		return -ENOMEM;
 	}
 	device->options = *options;
+	device->next_input = options->input;
 	device->kept = options->state;
 	device->pending_vcpu = device->trace_fd = -1;
 	device->log_level = options->log_level;

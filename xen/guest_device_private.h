@@ -73,6 +73,8 @@ void guest_device_renew_worker(struct guest_device *device);
 /* A worker is about to be started for a driver that has reset the device, or that has not seen it.
  */
 void guest_device_use_arguments(struct guest_device *device);
+/* What an input device is, from its next worker on. */
+void guest_device_choose_kind(struct guest_device *device, enum seat_input_kind kind);
 void guest_device_finish_settings(struct guest_device *device);
 
 /* ---- guest_device_seat.c ---- */

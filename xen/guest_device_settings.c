@@ -50,6 +50,15 @@ void guest_device_set_arguments(struct guest_device *device, char **arguments,
 	device->renew = settings != device->kept->settings;
 }
 
+void guest_device_choose_kind(struct guest_device *device, enum seat_input_kind kind)
+{
+	device->options.input = kind;
+	device->kept->input = (uint8_t)kind;
+	if (kind < SEAT_INPUT_KINDS)
+		snprintf(device->option, sizeof(device->option), "--device=%s",
+		    seat_input_kind_name(kind));
+}
+
 void guest_device_use_arguments(struct guest_device *device)
 {
 	if (device->next_arguments) {
@@ -57,11 +66,8 @@ void guest_device_use_arguments(struct guest_device *device)
 		device->options.worker_arguments = device->next_arguments;
 		device->worker.options.arguments = device->next_arguments;
 		device->next_arguments = NULL;
-		device->options.input = device->next_input;
 	}
-	if (device->options.input != SEAT_INPUT_KINDS)
-		snprintf(device->option, sizeof(device->option), "--device=%s",
-		    seat_input_kind_name(device->options.input));
+	guest_device_choose_kind(device, device->next_input);
 	device->renew = false;
 	device->kept->settings = device->options.settings;
 }

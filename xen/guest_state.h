@@ -43,6 +43,7 @@ struct device_state {
 	uint64_t features; /* on offer to the driver, once served */
 	uint64_t settings; /* of the worker: guest_device_options.settings */
 	uint8_t at_seat;   /* its worker shows at the seat, if there is one; a GPU's */
+	uint8_t input;     /* what its worker is: enum seat_input_kind; an input device's */
 	uint64_t seat;     /* seat_link_instance() of the seat that its worker has a socket to */
 	struct discovery_device device; /* without the guest's name */
 	struct mmio_state registers;

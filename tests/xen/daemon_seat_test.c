@@ -64,14 +64,14 @@ static struct guest_device_status status(struct rig *rig)
 	return status;
 }
 
-/* Its worker was started with this. */
-static bool has_option(struct rig *rig, const char *option)
+/* That worker was started with this. */
+static bool was_started_with(pid_t pid, const char *option)
 {
 	char path[32], line[4096] = "";
 	size_t n;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)status(rig).pid);
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	file = fopen(path, "r");
 	assert_non_null(file);
 	n = fread(line, 1, sizeof(line) - 1, file);
@@ -80,6 +80,11 @@ static bool has_option(struct rig *rig, const char *option)
 		if (!strcmp(line + i, option))
 			return true;
 	return false;
+}
+
+static bool has_option(struct rig *rig, const char *option)
+{
+	return was_started_with(status(rig).pid, option);
 }
 
 static void start_served_guest(struct rig *rig)
@@ -501,6 +506,27 @@ static void gpudomd_restarts_and_nothing_changes(void **state)
 	finish_with_seat(r);
 }
 
+/* Its worker dies, and gpudomd, which has not started that one, knows what it was. */
+static void a_keyboard_stays_one(void **state)
+{
+	struct restart_rig *r = start_with_seat();
+	unsigned connections;
+
+	attach_keyboard();
+	assert_reaches_worker(&r->rig, 1, "keys");
+	connections = fake_seat.connections;
+	restart(r);
+	WAIT_FOR(&r->rig, fake_seat.connections > connections);
+	assert_unnoticed(r);
+	assert_true(was_started_with(kept_pid(r, "2-1-pid"), "--device=keyboard"));
+	assert_int_equal(kill(kept_pid(r, "2-1-pid"), SIGKILL), 0);
+	WAIT_FOR(&r->rig, fake_seat.add_count == 3);
+	assert_true(was_started_with(kept_pid(r, "2-1-pid"), "--device=keyboard"));
+	fake_xenstore_write(INPUT_KEY("online"), "0");
+	fake_xenstore_write(INPUT_KEY("state"), "5");
+	finish_with_seat(r);
+}
+
 static void the_seat_restarts_while_gpudomd_is_away(void **state)
 {
 	struct restart_rig *r = start_with_seat();
@@ -537,6 +563,7 @@ int main(int argc, char **argv)
 		SEAT_TEST(it_does_not_read),
 		SEAT_TEST(a_blocked_guests_picture_goes_to_the_seat),
 		SEAT_RESTART_TEST(gpudomd_restarts_and_nothing_changes),
+		SEAT_RESTART_TEST(a_keyboard_stays_one),
 		SEAT_RESTART_TEST(the_seat_restarts_while_gpudomd_is_away),
 	};
 	int result;

@@ -184,9 +184,9 @@ static inline int tear_down_restart(void **state)
 	return 0;
 }
 
-static inline pid_t worker_pid(struct restart_rig *r)
+static inline pid_t kept_pid(struct restart_rig *r, const char *name)
 {
-	int pidfd = fake_keeper_find(&r->keeper, "2-0-pid");
+	int pidfd = fake_keeper_find(&r->keeper, name);
 	pid_t pid = 0;
 	char path[64], line[128];
 	FILE *file;
@@ -201,6 +201,11 @@ static inline pid_t worker_pid(struct restart_rig *r)
 	fclose(file);
 	assert_true(pid > 0);
 	return pid;
+}
+
+static inline pid_t worker_pid(struct restart_rig *r)
+{
+	return kept_pid(r, "2-0-pid");
 }
 
 /* Stops it, and waits until it has stopped. */
