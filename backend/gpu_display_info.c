@@ -30,9 +30,10 @@ static uint32_t display_info_respond(struct gpu *gpu, struct gpu_command *comman
 
 static bool is_set(const struct edid_identity *identity)
 {
-	static const struct edid_identity none;
+	static const char no_vendor[sizeof(identity->vendor)];
 
-	return memcmp(identity, &none, sizeof(none)) != 0;
+	return identity->name[0] || memcmp(identity->vendor, no_vendor, sizeof(no_vendor)) != 0 ||
+	       identity->product || identity->serial;
 }
 
 /* The real monitor's, as it is where it says the mode that the output has (Linux takes no other one

@@ -10,9 +10,9 @@
  *    are passed once and then presented by number, and events. CURSOR_*, GET_DISPLAY_INFO and
  *    GET_EDID stay; SCANOUT, UPDATE and DMABUF_* are for clients without it.
  *  - An input device's is SOCK_SEQPACKET: one struct seat_input_packet a packet, both ways.
- *  - The manager's (gpudomd, or a worker started by hand) is SOCK_SEQPACKET at SEAT_SOCKET_PATH: one
- *    JSON object a packet (at most SEAT_COMMAND_MAX bytes), each answered by one, in order, with
- *    "ok": true, or false and an "error" for people.
+ *  - The manager's (gpudomd, or a worker started by hand) is SOCK_SEQPACKET at SEAT_SOCKET_PATH:
+ *    one JSON object a packet (at most SEAT_COMMAND_MAX bytes), each answered by one, in order,
+ *    with "ok": true, or false and an "error" for people.
  *      {"command":"add","guest":"cluster","domain":2,"device":0,"kind":"gpu"}    and a socket:
  *          the guest's device has it from now on (an older one of the same device is closed); kind
  *          is "gpu" or a name of seat_input_kind_name(). "domain" and "device" are for people.
@@ -126,7 +126,7 @@ enum seat_input_kind {
 #define SEAT_INPUT_SLOTS 16      /* of touches */
 #define SEAT_INPUT_PRESSURE_MAX 8191
 #define SEAT_INPUT_DISTANCE_MAX 1023 /* of a pen above the tablet */
-#define SEAT_INPUT_TILT_MAX 90 /* degrees, both ways */
+#define SEAT_INPUT_TILT_MAX 90       /* degrees, both ways */
 #define SEAT_INPUT_EVENTS_MAX 128
 
 /* As struct virtio_input_event, and linux/input-event-codes.h. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ static struct seat_guest *guest_get(struct seat_input *input, const char *name)
 	guest = calloc(1, sizeof(*guest));
 	if (!guest)
 		return NULL;
-	strcpy(guest->name, name);
+	snprintf(guest->name, sizeof(guest->name), "%s", name);
 	for (i = input->guest_count++; i && strcmp(input->guests[i - 1]->name, name) > 0; i--)
 		input->guests[i] = input->guests[i - 1];
 	input->guests[i] = guest;
@@ -565,7 +566,7 @@ int seat_input_attach(
 {
 	struct seat_device **device;
 	struct seat_guest *guest;
-	int r;
+	int r = 0;
 
 	if (!*name || strlen(name) >= SEAT_GUEST_NAME_MAX || number >= SEAT_INPUT_DEVICES_MAX ||
 	    (unsigned)kind >= SEAT_INPUT_KINDS)
@@ -578,8 +579,8 @@ int seat_input_attach(
 		seat_input_touch_release_device(input, *device);
 	else
 		r = seat_device_create(input, guest, number, device);
-	if (!*device)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	r = seat_device_connect(*device, kind, fd);
 	if (r < 0)
 		return r;

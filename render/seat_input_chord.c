@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Settings of input, as people write them. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -111,7 +112,7 @@ int seat_chord_parse(const char *text, struct seat_chord *chord)
 	}
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
+	snprintf(copy, sizeof(copy), "%s", text);
 	while ((word = strsep(&rest, "+"))) {
 		const uint16_t code = key_parse(word);
 

@@ -28,7 +28,7 @@ struct seat_libinput {
 	unsigned rule_count;
 	unsigned last_source;
 	uint32_t leds;
-	LIST_HEAD(, seat_libinput_device) devices;
+	LIST_HEAD(seat_libinput_devices, seat_libinput_device) devices;
 };
 
 /* Anything but that a device comes or goes. */

@@ -41,6 +41,7 @@ static int call_text(struct command_call *call, const char *name, const char **v
 {
 	struct json_object *member;
 
+	*value = "";
 	if (!json_object_object_get_ex(call->request, name, &member) ||
 	    !json_object_is_type(member, json_type_string))
 		return call_fail(call, -EINVAL, "\"%s\" must be there, and a text", name);
@@ -55,6 +56,7 @@ static int call_number(struct command_call *call, const char *name, int64_t most
 {
 	struct json_object *member;
 
+	*value = 0;
 	if (!json_object_object_get_ex(call->request, name, &member) ||
 	    !json_object_is_type(member, json_type_int))
 		return call_fail(call, -EINVAL, "\"%s\" must be there, and a number", name);
@@ -163,7 +165,7 @@ static int check_socket(struct command_call *call, int fd, int wanted)
 
 static int run_add(struct command_call *call)
 {
-	const char *guest, *kind;
+	const char *guest, *kind = "";
 	int64_t domain = -1, device = 0;
 	enum seat_input_kind input;
 	int error = call_guest(call, &guest), fd;
@@ -259,7 +261,7 @@ static int run_focus(struct command_call *call)
 
 static int run_output(struct command_call *call)
 {
-	const char *guest, *mode, *why;
+	const char *guest, *mode = "", *why;
 	unsigned scanout = 0;
 	int error = call_scanout(call, &guest, &scanout);
 

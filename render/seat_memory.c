@@ -60,7 +60,7 @@ struct memory_backend {
 
 static struct memory_backend *memory_of(const struct seat_backend *backend)
 {
-	return (struct memory_backend *)(uintptr_t)backend;
+	return (struct memory_backend *)backend;
 }
 
 static struct memory_output *output_of(struct seat_output *output)

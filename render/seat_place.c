@@ -450,15 +450,25 @@ size_t seat_source_get_edid(struct seat_source *source, unsigned index, uint8_t 
 	return edid_make(&mode, config && config->has_identity ? &config->identity : NULL, edid);
 }
 
+static bool same_display_mode(const struct display_mode *a, const struct display_mode *b)
+{
+	return a->enabled == b->enabled && a->x == b->x && a->y == b->y && a->width == b->width &&
+	       a->height == b->height && a->refresh == b->refresh && a->width_mm == b->width_mm &&
+	       a->height_mm == b->height_mm && a->edid == b->edid;
+}
+
 static void source_look(struct seat_source *source)
 {
 	struct display_mode before[DISPLAY_SCANOUTS_MAX], now[DISPLAY_SCANOUTS_MAX];
+	bool changed = false;
 
 	if (!source || !source->asked)
 		return;
 	memcpy(before, source->modes, sizeof(before));
 	seat_source_get_modes(source, now);
-	if (memcmp(before, now, sizeof(now)) != 0 && source->listener.modes_changed)
+	for (unsigned i = 0; i < DISPLAY_SCANOUTS_MAX && !changed; i++)
+		changed = !same_display_mode(&before[i], &now[i]);
+	if (changed && source->listener.modes_changed)
 		source->listener.modes_changed(source->listener.data);
 }
 

@@ -225,7 +225,7 @@ int seat_present(struct seat_source *source, const struct seat_present *present,
 	frame.scanout = scanout;
 	if (error == 0 && fence >= 0)
 		error = frame_wait(&frame, fence);
-	if (error < 0) {
+	if (error) {
 		if (fence >= 0)
 			close(fence);
 		return error;
@@ -331,7 +331,7 @@ int seat_import(
 	scanout->import_error = error;
 	if (error == 0)
 		error = source_adopt(source, id, fb, bytes, &buffer);
-	if (error < 0)
+	if (error)
 		return error;
 	buffer->imported = true;
 	buffer->modifier = dmabuf->modifier;

@@ -29,7 +29,7 @@ static void send_with(int fd, const void *data, size_t size, int passed)
 		struct cmsghdr header;
 		uint8_t bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)data, size };
+	struct iovec iov = { (void *)data, size };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (passed >= 0) {

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <linux/input.h>
 #include <poll.h>
 #include <stddef.h>
@@ -34,6 +35,18 @@ static void die(const char *what)
 {
 	fprintf(stderr, "input_seat: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static int number(const char *text)
+{
+	char *end;
+	const long value = text ? strtol(text, &end, 10) : 0;
+
+	if (!text || end == text || *end || value < INT_MIN || value > INT_MAX) {
+		errno = EINVAL;
+		die(text ? text : "a number is missing");
+	}
+	return (int)value;
 }
 
 static int open_socket(
@@ -96,8 +109,8 @@ static void send_line(char *words)
 
 	while ((type = strtok(NULL, " \n")) && (code = strtok(NULL, " \n")) &&
 	       (value = strtok(NULL, " \n")))
-		packet.events[packet.count++] = (struct seat_input_event){ (uint16_t)atoi(type),
-			(uint16_t)atoi(code), atoi(value) };
+		packet.events[packet.count++] = (struct seat_input_event){ (uint16_t)number(type),
+			(uint16_t)number(code), number(value) };
 	send_packet(kind, &packet);
 	printf("ok\n");
 }
@@ -150,7 +163,7 @@ static void measure(char *words)
 	const char *whose = strtok(words, " \n");
 	int echo = open_socket(strtok(NULL, " \n"), SOCK_STREAM, connect), qmp = -1;
 	const char *path = strtok(NULL, " \n");
-	int rounds = atoi(strtok(NULL, " \n"));
+	int rounds = number(strtok(NULL, " \n"));
 
 	if (strcmp(whose, "qemu") == 0) {
 		qmp = open_socket(path, SOCK_STREAM, connect);
