@@ -92,7 +92,7 @@ static void start(struct guest *guest, char *const options[])
 	const char *argv[ARGUMENTS_MAX + 2] = { options[0], "--fd={fd}" };
 	struct loopback_options frontend = { .memory_size = (size_t)160 << 20, .regions = 1 };
 
-	for (unsigned i = 1; options[i] && i < ARGUMENTS_MAX; i++)
+	for (unsigned i = 1; i < ARGUMENTS_MAX && options[i]; i++)
 		argv[i + 1] = options[i];
 	if (loopback_process_spawn(&guest->worker, argv, false) < 0)
 		errx(1, "cannot start %s", argv[0]);

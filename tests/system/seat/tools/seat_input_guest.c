@@ -128,7 +128,7 @@ static void start(struct guest *guest, char *const options[])
 
 	snprintf(device, sizeof(device), "--device=%s", guest->kind);
 	snprintf(seat_fd, sizeof(seat_fd), "--seat-fd=%d", seat);
-	for (unsigned i = 1; options[i] && i < ARGUMENTS_MAX; i++)
+	for (unsigned i = 1; i < ARGUMENTS_MAX && options[i]; i++)
 		argv[i + 3] = options[i];
 	fcntl(seat, F_SETFD, 0);
 	if (loopback_process_spawn(&guest->worker, argv, false) < 0)
