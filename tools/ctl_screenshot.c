@@ -150,19 +150,20 @@ static int screenshot_save_rows(
 	const uint64_t stride = number_of(sizes, "stride");
 	struct stat file;
 	uint8_t *pixels = NULL;
-	uint64_t done = 0;
+	uint64_t size = 0, done = 0;
 	ssize_t n = 1;
 	int status;
 
 	if (width && height && width <= SIDE_MAX && height <= SIDE_MAX && stride >= width * 4 &&
-	    stride <= SIDE_MAX * 16 && fstat(fd, &file) == 0 && file.st_size >= 0 &&
-	    (uint64_t)file.st_size >= stride * height)
-		pixels = malloc(stride * height);
-	while (pixels && n > 0 && done < stride * height) {
-		n = pread(fd, pixels + done, stride * height - done, (off_t)done);
+	    stride <= SIDE_MAX * 16)
+		size = stride * height;
+	if (size && fstat(fd, &file) == 0 && file.st_size >= 0 && (uint64_t)file.st_size >= size)
+		pixels = malloc(size);
+	while (pixels && n > 0 && done < size) {
+		n = pread(fd, pixels + done, size - done, (off_t)done);
 		done += n > 0 ? (uint64_t)n : 0;
 	}
-	if (!pixels || done < stride * height) {
+	if (!pixels || done < size) {
 		free(pixels);
 		fputs("gpudomctl: the seat's picture makes no sense\n", stderr);
 		return CTL_EXIT_REFUSED;

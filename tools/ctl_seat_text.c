@@ -89,9 +89,9 @@ static void add_view(struct ctl_table *table, struct json_object *view, const ch
 
 	text_of(view, "guest", guest);
 	text_of(view, "path", path);
-	colour = !strcmp(path, "zero copy")              ? CTL_GREEN
-		 : strncmp(path, "hidden", 6) && path[0] ? CTL_YELLOW
-							 : CTL_PLAIN;
+	colour = !strcmp(path, "zero copy")                   ? CTL_GREEN
+		 : strncmp(path, "hidden", 6) != 0 && path[0] ? CTL_YELLOW
+							      : CTL_PLAIN;
 	ctl_table_set(table, COLUMN_GUEST, CTL_PLAIN, "%s:%" PRIu64 "%s", guest,
 	    number_of(view, "scanout"), *focus && !strcmp(focus, guest) ? " (focus)" : "");
 	ctl_table_set(table, COLUMN_PATH, colour, "%s", path[0] ? path : "-");

@@ -473,7 +473,7 @@ int main(int argc, char **argv)
 	if (self.options.check_config)
 		return EXIT_SUCCESS;
 	r = gpudom_seat_set_up(&self);
-	if (r == 0) {
+	if (r == 0 && self.backend) {
 		log_info("gpudom-seat " GPUDOM_VERSION " is ready for guests (%s, %s)",
 		    self.backend->impl->name, self.options.socket_path);
 		sd_notify(0, "READY=1");

@@ -302,11 +302,12 @@ static void its_answers_make_no_sense(void **state)
 		{ "{\"ok\":true,\"x\":\"\xff\xfe\"}", 18, 0 },
 		{ huge, sizeof(huge), 0 },
 	};
+	static const char answer[] = "{\"ok\":true}";
 	struct rig *rig = *state;
 
 	configure(rig, "[default]\ndisplay = seat\n");
 	memset(huge, ' ', sizeof(huge));
-	memcpy(huge, "{\"ok\":true}", 11);
+	memcpy(huge, answer, sizeof(answer) - 1);
 	start_served_guest(rig);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		unsigned descriptors, connections = fake_seat.connections;
