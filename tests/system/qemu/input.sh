@@ -3,8 +3,8 @@
 # System test: a stock Linux guest under QEMU with gpudom-worker's input devices
 # (vhost-user-input-pci) and a seat that the script plays. The guest's evdev devices are looked at,
 # keys, motions, touches and a pen arrive there, an LED comes back; what is held when a worker ends
-# comes up. Then it measures how long a key takes to the guest and an answer back over a serial
-# line, beside QEMU's own virtio-keyboard-pci, in the same guest.
+# comes up. With ROUNDS it measures how long so many keys take to the guest and an answer back over
+# a serial line, by turns with QEMU's own virtio-keyboard-pci in the same guest.
 # usage: [GPUDOM_WORKER=PROGRAM] [ROUNDS=N] input.sh
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 # shellcheck source=../lib.sh
@@ -102,12 +102,19 @@ send keyboard 1 184 1
 check "Caps Lock's LED comes back" wait_for 20 seat_says "status keyboard 17 1 1"
 send keyboard 1 184 0
 
-rounds=${ROUNDS:-300}
-for whose in seat qemu seat qemu; do
+# The peer's keyboard can lose keys; that is not our failure.
+rounds=${ROUNDS:-0}
+turns=
+[ "$rounds" -eq 0 ] || turns='seat qemu seat qemu'
+for whose in $turns; do
 	echo "measure $whose $work/echo $work/qmp $rounds" >&5
 	n=$(grep -c "^latency $whose" "$work/seat.log" || :)
 	measured() { [ "$(grep -c "^latency $whose" "$work/seat.log")" -gt "$n" ]; }
-	check "$rounds keys of ${whose}'s are answered" wait_for 120 measured
+	if [ $whose = seat ]; then
+		check "$rounds keys of the seat's are answered" wait_for 120 measured
+	else
+		wait_for 120 measured || say "QEMU's own keyboard has lost some of $rounds keys"
+	fi
 done
 sed -n 's/^latency \([a-z]*\) \([0-9]*\) \(.*\)/    \1, \2 keys: p50 p99 max us \3/p' "$work/seat.log"
 
